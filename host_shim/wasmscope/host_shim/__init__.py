@@ -1,0 +1,1 @@
+"""The bridge between WebAssembly guests and OpenTelemetry."""
