@@ -1,0 +1,1 @@
+"""Where the signals go: OTLP, the terminal, files."""
