@@ -1,5 +1,4 @@
-"""
-The one error tree.
+"""The one error tree.
 
 ::
 
@@ -27,16 +26,14 @@ __all__ = [
 
 
 class WasmscopeError(Exception):
-    """
-    Everything that wasmscope itself raises.
+    """Everything that wasmscope itself raises.
 
     The message is one line: what is wrong, where, and what to try.
     """
 
 
 class ModuleFormatError(WasmscopeError):
-    """
-    Bytes are not a WebAssembly module, or end in the middle of one.
+    """Bytes are not a WebAssembly module, or end in the middle of one.
 
     Attributes:
         offset: Where in the file, in bytes, or None if that means nothing.
@@ -48,8 +45,7 @@ class ModuleFormatError(WasmscopeError):
 
 
 class AbiError(WasmscopeError):
-    """
-    A module imports a function or a version of the guest ABI that this host does not have.
+    """A module imports a function or a version of the guest ABI that this host does not have.
 
     Raised before instantiation, so nothing of the module has run.
 
@@ -65,8 +61,7 @@ class AbiError(WasmscopeError):
 
 
 class LinkError(WasmscopeError):
-    """
-    A module imports things that the linker does not define.
+    """A module imports things that the linker does not define.
 
     Attributes:
         missing: The imports, as (module, name) pairs.

@@ -1,5 +1,4 @@
-"""
-The host side of the bridge: guests' logs, metrics and spans become the application's OpenTelemetry signals.
+"""The host side of the bridge: guests' logs, metrics and spans become the application's OpenTelemetry signals.
 
 Start with `Bridge`.
 """

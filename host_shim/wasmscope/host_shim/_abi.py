@@ -1,7 +1,7 @@
-"""
-The functions of the guest ABI and their types; ``docs/abi.md`` says what they mean.
+"""The functions of the guest ABI and their types; ``docs/abi.md`` says what they mean.
 
-A type is a string with a letter for each value: ``i`` i32, ``l`` i64, ``d`` f64, ``p`` an address or length (i32, or i64 for
+A type is a string with a letter for each value: ``i`` i32, ``l`` i64, ``d`` f64, ``p`` an address or length (i32, or
+i64 for
 a guest with a 64-bit memory).
 """
 
@@ -19,8 +19,7 @@ VERSION: Final = 0x0001_0000
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """
-    The type of one ABI function.
+    """The type of one ABI function.
 
     Attributes:
         params: A letter for each parameter.
@@ -31,8 +30,7 @@ class Signature:
     result: str = ""
 
     def lowered(self, *, memory64: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """
-        Give the WebAssembly types of parameters and results.
+        """Give the WebAssembly types of parameters and results.
 
         Args:
             memory64: Whether the guest's memory has 64-bit addresses.
@@ -69,8 +67,7 @@ FUNCTIONS: Final[dict[str, Signature]] = {
 
 
 def unknown_import_message(guest: str, module: str, name: str) -> str:
-    """
-    Say in one line what is wrong with an import that looks like ours and is not, and what to try.
+    """Say in one line what is wrong with an import that looks like ours and is not, and what to try.
 
     Args:
         guest: The guest module's name.

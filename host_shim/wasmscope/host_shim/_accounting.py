@@ -10,15 +10,15 @@ __all__ = ["CallCost", "ModuleUsage", "Usage"]
 
 @dataclass(frozen=True, slots=True)
 class CallCost:
-    """
-    What one call into a guest cost.
+    """What one call into a guest cost.
 
     Attributes:
         cpu_ns: Thread CPU time of the guest's own code.
         host_ns: Wall time in host functions, telemetry included, without nested guests.
         telemetry_ns: Of that, wall time in telemetry calls.
         duration_ns: Wall time of the call.
-        fuel: Fuel consumed by the guest and not by guests nested in the same store; None where the engine does not count it.
+        fuel: Fuel consumed by the guest and not by guests nested in the same store; None where the engine does not
+            count it.
         memory_bytes: Size of the linear memory at the end, or None without memory.
     """
 
@@ -32,11 +32,12 @@ class CallCost:
 
 @dataclass(frozen=True, slots=True)
 class ModuleUsage:
-    """
-    What a module used for a tenant, over all its instances.
+    """What a module used for a tenant, over all its instances.
 
-    *Accuracy*: see `wasmscope.host_shim._clock`. Memory is looked at when a call ends and when an instance is made or goes: growth that is undone in between
-    cannot happen (linear memory never shrinks), but a peak over several instances may be missed if one grows and goes inside another's call.
+    *Accuracy*: see `wasmscope.host_shim._clock`. Memory is looked at when a call ends and when an instance is made
+    or goes: growth that is undone in between
+    cannot happen (linear memory never shrinks), but a peak over several instances may be missed if one grows and
+    goes inside another's call.
 
     Attributes:
         module: The module's name.
@@ -99,8 +100,7 @@ class Usage:
             self._memory_bytes -= memory_bytes
 
     def add_call(self, cost: CallCost, *, grown_bytes: int, is_call: bool, is_error: bool) -> None:
-        """
-        Count what a call cost.
+        """Count what a call cost.
 
         Args:
             cost: What it cost.

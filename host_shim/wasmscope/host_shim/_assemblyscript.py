@@ -6,6 +6,7 @@ import random
 from struct import Struct
 
 from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._packed import Attributes
 
 __all__ = ["abort", "seed", "trace"]
 
@@ -14,8 +15,7 @@ _TRACE_SEVERITY = 1
 
 
 def _string(guest: Guest, pointer: int, limit: int) -> str:
-    """
-    Read an AssemblyScript string: UTF-16LE, its length in bytes in the u32 before it.
+    """Read an AssemblyScript string: UTF-16LE, its length in bytes in the u32 before it.
 
     Source: https://www.assemblyscript.org/runtime.html#memory-layout
     """
@@ -30,8 +30,7 @@ def _string(guest: Guest, pointer: int, limit: int) -> str:
 
 
 def abort(guest: Guest, message: int, file: int, line: int, column: int, *, limit: int) -> str:
-    """
-    Record an abort as exception.
+    """Record an abort as exception.
 
     Args:
         guest: Who aborts.
@@ -47,14 +46,13 @@ def abort(guest: Guest, message: int, file: int, line: int, column: int, *, limi
     text = _string(guest, message, limit) or "abort"
     path = _string(guest, file, limit)
     place = f"{path}:{line}:{column}" if path else ""
-    where = {"code.file.path": path, "code.line.number": line, "code.column.number": column} if path else {}
-    guest.record_exception(0, "abort", text, place, dict(where))
+    where: Attributes = {"code.file.path": path, "code.line.number": line, "code.column.number": column} if path else {}
+    guest.record_exception(0, "abort", text, place, where)
     return f"abort: {text}" + (f" at {place}" if place else "")
 
 
 def trace(guest: Guest, message: int, count: int, values: tuple[float, ...], *, limit: int) -> None:
-    """
-    Emit ``trace()``'s message as a log record of severity TRACE.
+    """Emit ``trace()``'s message as a log record of severity TRACE.
 
     Args:
         guest: Who traces.

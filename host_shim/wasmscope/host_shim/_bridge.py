@@ -39,8 +39,7 @@ from wasmscope.host_shim.attributes import WASM_MODULE_NAME, WASM_TENANT
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["Bridge", "BridgeLinker"]
 
@@ -65,8 +64,7 @@ class _GlobalPropagator(TextMapPropagator):
 
 
 class Bridge:
-    """
-    Makes the telemetry of WebAssembly guests OpenTelemetry's.
+    """Makes the telemetry of WebAssembly guests OpenTelemetry's.
 
     One for an application is enough; it can be shared by threads (a `wasmtime.Store` cannot). ::
 
@@ -74,7 +72,8 @@ class Bridge:
         instance = bridge.instantiate(linker, store, module, name="plugin")
         instance.exports(store)["run"](store)
 
-    Guarantees: a guest's telemetry never raises into the application and never traps the guest; what cannot be used is counted.
+    Guarantees: a guest's telemetry never raises into the application and never traps the guest; what cannot be used
+    is counted.
 
     *Security*: names, versions and tenants come from the host; a guest cannot set attributes under ``wasm.``.
     """
@@ -91,8 +90,7 @@ class Bridge:
         min_severity: int = 0,
         native: bool = True,
     ) -> None:
-        """
-        Make a bridge.
+        """Make a bridge.
 
         Args:
             tracer_provider: For spans; None for the global one, resolved late.
@@ -100,9 +98,12 @@ class Bridge:
             logger_provider: For logs; likewise.
             propagator: For outgoing context; None for the global one, which ``OTEL_PROPAGATORS`` sets.
             limits: What a guest may send at most.
-            logs_as_span_events: Whether each log record also becomes an event of the current span, for backends that show only traces.
-            min_severity: Logs below this OpenTelemetry severity number (1-24) are dropped, and guests are told not to make them.
-            native: Whether to use wasmtime's C API where it works; False uses the public API, slower and otherwise the same.
+            logs_as_span_events: Whether each log record also becomes an event of the current span, for backends that
+                show only traces.
+            min_severity: Logs below this OpenTelemetry severity number (1-24) are dropped, and guests are told not
+                to make them.
+            native: Whether to use wasmtime's C API where it works; False uses the public API, slower and otherwise
+                the same.
 
         Raises:
             ConfigurationError: If ``min_severity`` is not 0-24.
@@ -146,10 +147,10 @@ class Bridge:
         tenant: str | None = None,
         stdio: StdioMode = "tee",
     ) -> GuestInstance:
-        """
-        Instantiate a module, as ``linker.instantiate(store, module)`` does, and watch the instance.
+        """Instantiate a module, as ``linker.instantiate(store, module)`` does, and watch the instance.
 
-        wasmscope's own imports are defined for this instance alone; all others come from the linker. AssemblyScript's ``env.abort``,
+        wasmscope's own imports are defined for this instance alone; all others come from the linker.
+        AssemblyScript's ``env.abort``,
         ``env.trace`` and ``env.seed`` are served if the linker does not define them.
 
         Args:
@@ -162,7 +163,8 @@ class Bridge:
             stdio: What becomes of lines a WASI guest writes to standard output and error; see `StdioMode`.
 
         Raises:
-            AbiError: If the module imports a wasmscope function or version that this host does not have. Nothing of it has run.
+            AbiError: If the module imports a wasmscope function or version that this host does not have. Nothing of
+            it has run.
             LinkError: If it imports something that the linker does not define.
             ConfigurationError: If ``stdio`` is not a mode.
             wasmtime.Trap: If the module's start function traps.
@@ -208,10 +210,10 @@ class Bridge:
         version: str | None = None,
         tenant: str | None = None,
     ) -> GuestInstance:
-        """
-        Watch an instance that was made by a linker with this bridge's functions (`define`).
+        """Watch an instance that was made by a linker with this bridge's functions (`define`).
 
-        Guests made so are told apart by their store: for several in one store use `instantiate`. What the guest reported before (its start function)
+        Guests made so are told apart by their store: for several in one store use `instantiate`. What the guest
+        reported before (its start function)
         belongs to it too.
 
         Args:
@@ -247,8 +249,7 @@ class Bridge:
         return self._watched(store, instance, runner, binding)
 
     def define(self, linker: wasmtime.Linker, *, memory64: bool = False) -> None:
-        """
-        Define the guest ABI's functions in a linker, for code that instantiates by itself and calls `adopt`.
+        """Define the guest ABI's functions in a linker, for code that instantiates by itself and calls `adopt`.
 
         Args:
             linker: Where.
@@ -260,8 +261,7 @@ class Bridge:
         self._natives.define(linker, memory64=memory64)
 
     def check(self, module: wasmtime.Module, name: str) -> None:
-        """
-        Check that this host serves a module's wasmscope imports; `instantiate` does by itself.
+        """Check that this host serves a module's wasmscope imports; `instantiate` does by itself.
 
         Args:
             module: The module.
@@ -273,8 +273,7 @@ class Bridge:
         self._plan(module, name)
 
     def linker(self, engine: wasmtime.Engine) -> BridgeLinker:
-        """
-        Make a linker whose host functions are told apart from guest code in all accounts.
+        """Make a linker whose host functions are told apart from guest code in all accounts.
 
         Args:
             engine: The engine.
@@ -282,8 +281,9 @@ class Bridge:
         return BridgeLinker(self, engine)
 
     def host_function(self, function: Callable[P, R]) -> Callable[P, R]:
-        """
-        Wrap a host function so that its time is not counted as the guest's, and its exception reaches the right thread.
+        """Wrap a host function so that the bridge knows of it.
+
+        Its time is then not counted as the guest's, and its exception reaches the thread it was raised in.
 
         Args:
             function: What is given to ``Linker.define_func`` or `wasmtime.Func`.
@@ -432,7 +432,7 @@ class Bridge:
 
         with self._lock:
             self._closers[binding.key] = close
-        return CallRunner(binding, caller), caller
+        return CallRunner(binding, caller, self._natives.native), caller
 
     def _watched(
         self, store: wasmtime.Store, instance: wasmtime.Instance, runner: CallRunner, binding: Binding
@@ -463,7 +463,8 @@ class Bridge:
             if key not in self._closers:
                 return
             if _is_collected():
-                # A collection may run in the middle of anything, also of an exporter that holds a lock: ending spans has to wait.
+                # A collection may run in the middle of anything, also of an exporter that holds a lock: ending spans
+                # has to wait.
                 self._late.append((key, time_ns()))
             else:
                 self._close_guest(key)
@@ -502,7 +503,12 @@ class Bridge:
         counter = meter.create_observable_counter
         gauge = meter.create_observable_up_down_counter
         counter("wasm.calls", [observe(lambda u: u.calls)], "{call}", "Calls from the host into the guest")
-        counter("wasm.call.errors", [observe(lambda u: u.errors)], "{call}", "Calls that trapped, raised or exited with an error")
+        counter(
+            "wasm.call.errors",
+            [observe(lambda u: u.errors)],
+            "{call}",
+            "Calls that trapped, raised or exited with an error",
+        )
         counter("wasm.cpu.time", [observe(lambda u: u.cpu_ns / 1e9)], "s", "Thread CPU time of guest code")
         counter("wasm.host.time", [observe(lambda u: u.host_ns / 1e9)], "s", "Wall time in host functions")
         counter("wasm.telemetry.time", [observe(lambda u: u.telemetry_ns / 1e9)], "s", "Wall time in telemetry calls")
@@ -514,11 +520,10 @@ class Bridge:
 
 
 class BridgeLinker(wasmtime.Linker):
-    """A `wasmtime.Linker` whose host functions are known to the bridge, as if each went through `Bridge.host_function`."""
+    """A `wasmtime.Linker` whose host functions all go through `Bridge.host_function`."""
 
     def __init__(self, bridge: Bridge, engine: wasmtime.Engine) -> None:
-        """
-        Make a linker; `Bridge.linker` does.
+        """Make a linker; `Bridge.linker` does.
 
         Args:
             bridge: The bridge.
@@ -553,5 +558,3 @@ def _is_collected() -> bool:
             break
         frame = frame.f_back
     return False
-
-

@@ -1,8 +1,9 @@
-"""
-Python functions behind the ABI's host functions.
+"""Python functions behind the ABI's host functions.
 
-They are generated, one for each function of the ABI and way of being called, because there is no room for a generic one: unpacking by a loop costs more than
-the record itself. What they do is always the same: find the guest, mask the arguments, call the method, charge the time, and let nothing out.
+They are generated, one for each function of the ABI and way of being called, because there is no room for a generic
+one: unpacking by a loop costs more than
+the record itself. What they do is always the same: find the guest, mask the arguments, call the method, charge the
+time, and let nothing out.
 """
 
 from __future__ import annotations
@@ -69,8 +70,7 @@ def raw_callback(
     failed: Callable[[int, BaseException], None],
     context_of: Callable[[int], int] | None = None,
 ) -> Callable[[int, int, Any, int], int]:
-    """
-    Make the function behind an unchecked callback.
+    """Make the function behind an unchecked callback.
 
     Args:
         name: Name of the ABI function, and of the `Guest` method.
@@ -109,7 +109,7 @@ def raw_callback(
         "unpack": _UNPACK_F64,
         "slow": SLOW_NS,
     }
-    exec(source, scope)  # noqa: S102 - from the constants above only
+    exec(source, scope)
     function: Callable[[int, int, Any, int], int] = scope[name]
     return function
 
@@ -122,8 +122,7 @@ def public_callback(
     find: Callable[[], Guest],
     failed: Callable[[BaseException], None],
 ) -> Callable[..., Any]:
-    """
-    Make the function for wasmtime's public API, which passes Python numbers.
+    """Make the function for wasmtime's public API, which passes Python numbers.
 
     Args:
         name: Name of the ABI function, and of the `Guest` method.
@@ -142,6 +141,6 @@ def public_callback(
         name=name, params=", ".join(params), args=", ".join(args), zero="0" if signature.result else "None"
     )
     scope: dict[str, Any] = {"clock": perf_counter_ns, "find": find, "failed": failed}
-    exec(source, scope)  # noqa: S102 - from the constants above only
+    exec(source, scope)
     function: Callable[..., Any] = scope[name]
     return function

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from opentelemetry.context import Context, Token, attach, detach, get_current
+from contextvars import Token
+from typing import Final
+
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode, Tracer, get_current_span, set_span_in_context
 
 from wasmscope.host_shim._accounting import CallCost, Usage
@@ -25,9 +28,11 @@ from wasmscope.host_shim.attributes import (
 __all__ = ["CallFrame", "Caller"]
 
 
+_NOT_STARTED: Final = Stretch(None, is_guest=True)
+
+
 class CallFrame:
-    """
-    One call into a guest, while it runs.
+    """One call into a guest, while it runs.
 
     Attributes:
         span: The host's span of the call.
@@ -36,17 +41,22 @@ class CallFrame:
         target: The host's span, for functions that change "the current span".
         previous: The call into the same guest that this one is nested in (by re-entrancy), or None.
         stretch: Its time.
+        cpu_ns: CPU time of the guest's own code, once stopped.
+        duration_ns: Wall time, once stopped.
         reported: What the guest last said by ``exception``, or None.
         counts: Whether it counts as a call.
     """
 
     __slots__ = (
+        "_fuel_after",
         "_fuel_before",
         "_nested_fuel",
         "_outer",
         "_token",
         "context",
         "counts",
+        "cpu_ns",
+        "duration_ns",
         "entered",
         "previous",
         "reported",
@@ -55,12 +65,12 @@ class CallFrame:
         "target",
     )
 
-    def __init__(
-        self, span: Span, context: Context, stretch: Stretch, previous: CallFrame | None, *, counts: bool
-    ) -> None:
+    def __init__(self, span: Span, context: Context, previous: CallFrame | None, *, counts: bool) -> None:
         self.span = span
         self.context = context
-        self.stretch = stretch
+        self.stretch: Stretch = _NOT_STARTED
+        self.cpu_ns = 0
+        self.duration_ns = 0
         self.previous = previous
         self.entered: list[GuestSpan] = []
         self.target = GuestSpan(0, span, (), self)
@@ -68,19 +78,30 @@ class CallFrame:
         self.counts = counts
         self._token: Token[Context] | None = None
         self._fuel_before: int | None = None
+        self._fuel_after: int | None = None
         self._nested_fuel = 0
         self._outer: CallFrame | None = None
 
 
 class Caller:
-    """
-    Begins and ends the calls into one guest.
+    """Begins and ends the calls into one guest.
 
-    Guarantees: every `begin` is followed by exactly one `end`; they nest like the calls. The host's context after `end` is what it was before
+    Guarantees: every `begin` is followed by one `stop` and one `end`; they nest like the calls. The host's context after
+    `end` is what it was before
     `begin`, whatever the guest entered.
     """
 
-    __slots__ = ("_attributes", "_clock", "_guest", "_memory_bytes", "_running", "_store", "_store_key", "_tracer", "_usage")
+    __slots__ = (
+        "_attributes",
+        "_clock",
+        "_guest",
+        "_memory_bytes",
+        "_running",
+        "_store",
+        "_store_key",
+        "_tracer",
+        "_usage",
+    )
 
     def __init__(
         self,
@@ -108,12 +129,12 @@ class Caller:
         usage.add_instance()
 
     def begin(self, function: str, *, is_instantiation: bool = False) -> CallFrame:
-        """
-        Begin a call.
+        """Begin a call.
 
         Args:
             function: The export's name.
-            is_instantiation: Whether the module is being instantiated rather than called. That gets a span only where there is one to be
+            is_instantiation: Whether the module is being instantiated rather than called. That gets a span only
+                where there is one to be
                 the child of: an application that loads its plugins at start does not want a trace for each.
         """
         parent = get_current()
@@ -126,27 +147,34 @@ class Caller:
             span = INVALID_SPAN
         context = set_span_in_context(span, parent)
         spans = self._guest.spans
-        stretch = self._clock.push(is_guest=True)
-        frame = CallFrame(span, context, stretch, spans.frame, counts=not is_instantiation)
+        frame = CallFrame(span, context, spans.frame, counts=not is_instantiation)
         frame._token = attach(context)
         spans.frame = frame
-        self._guest.stretch = stretch
         key = self._store_key
         frame._outer = self._running.get(key)
         self._running[key] = frame
         frame._fuel_before = self._store.fuel()
+        # Last, so that only the call itself is measured.
+        frame.stretch = self._guest.stretch = self._clock.push(is_guest=True)
         return frame
 
-    def end(self, frame: CallFrame, failure: Failure | None = None) -> CallCost:
+    def stop(self, frame: CallFrame) -> None:
+        """Stop the clocks of a call that is over.
+
+        Args:
+            frame: What `begin` gave.
         """
-        End a call.
+        frame.cpu_ns, frame.duration_ns = self._clock.pop(frame.stretch)
+        frame._fuel_after = self._store.fuel()
+
+    def end(self, frame: CallFrame, failure: Failure | None = None) -> CallCost:
+        """End a call.
 
         Args:
             frame: What `begin` gave.
             failure: How it failed, or None if it returned.
         """
-        fuel_after = self._store.fuel()
-        cpu_ns, duration_ns = self._clock.pop(frame.stretch)
+        fuel_after = frame._fuel_after
         memory = self._guest.memory
         memory_bytes = None if memory is None else memory.size_bytes()
         fuel = None
@@ -159,10 +187,10 @@ class Caller:
         self._leave_store(frame)
         stretch = frame.stretch
         cost = CallCost(
-            cpu_ns=cpu_ns,
+            cpu_ns=frame.cpu_ns,
             host_ns=stretch.host_ns + stretch.telemetry_ns,
             telemetry_ns=stretch.telemetry_ns,
-            duration_ns=duration_ns,
+            duration_ns=frame.duration_ns,
             fuel=fuel,
             memory_bytes=memory_bytes,
         )

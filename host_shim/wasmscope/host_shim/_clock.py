@@ -1,11 +1,14 @@
-"""
-Who uses a thread's time: guests, host functions, telemetry.
+"""Who uses a thread's time: guests, host functions, telemetry.
 
-*Accuracy*: CPU time is ``time.thread_time_ns`` around each call into a guest, less what host functions took. Host functions that
-the bridge knows (``Bridge.host_function``) and nested guests are measured by the same clock, exactly. Telemetry calls are
-too short for it (the clock costs about as much as they do): they are timed by ``perf_counter_ns``, which is the same as long as the
+*Accuracy*: CPU time is ``time.thread_time_ns`` around each call into a guest, less what host functions took. Host
+functions that
+the bridge knows (``Bridge.host_function``) and nested guests are measured by the same clock, exactly. Telemetry
+calls are
+too short for it (the clock costs about as much as they do): they are timed by ``perf_counter_ns``, which is the same
+as long as the
 thread is not waiting; one that takes over 50 us is checked against the thread's clock and what the thread
-waited is taken out. A wait between two checks is attributed to the telemetry call that ends at the later one, at most its own duration.
+waited is taken out. A wait between two checks is attributed to the telemetry call that ends at the later one, at
+most its own duration.
 Host functions the bridge does not know, and the runtime's own WASI functions, count as the guest's.
 
 *Security*: a guest can read none of these numbers.
@@ -24,8 +27,7 @@ SLOW_NS: Final = 50_000
 
 
 class Stretch:
-    """
-    A stretch of a thread's time that belongs to one party: a call into a guest, or a host function.
+    """A stretch of a thread's time that belongs to one party: a call into a guest, or a host function.
 
     Stretches nest; what a nested one takes is not its parent's own.
 
@@ -73,8 +75,7 @@ class Stretch:
             self._offset_ns = offset
 
     def finish(self) -> tuple[int, int]:
-        """
-        End it, and pass its time on to its parent.
+        """End it, and pass its time on to its parent.
 
         Returns:
             Its own CPU time, without all that was nested, and its wall time, both in ns.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -38,8 +39,7 @@ class InstrumentKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallSite:
-    """
-    What never changes about one place in a guest's program.
+    """What never changes about one place in a guest's program.
 
     Attributes:
         kind: ``log`` or ``span``.
@@ -58,8 +58,7 @@ class CallSite:
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """
-    A metric instrument as its guest describes it.
+    """A metric instrument as its guest describes it.
 
     Attributes:
         kind: Counter, up-down counter, histogram or gauge.
@@ -102,8 +101,7 @@ class _Fields:
 
 
 def read_callsite(data: bytes, packed: Packed, *, name_bytes: int, host_attributes: Attributes) -> CallSite:
-    """
-    Read a call site descriptor.
+    """Read a call site descriptor.
 
     Args:
         data: The descriptor.
@@ -139,8 +137,7 @@ def read_callsite(data: bytes, packed: Packed, *, name_bytes: int, host_attribut
 
 
 def read_instrument(kind: int, number: int, data: bytes, *, name_bytes: int) -> Instrument:
-    """
-    Read an instrument descriptor.
+    """Read an instrument descriptor.
 
     Args:
         kind: The ABI's instrument kind.
@@ -160,7 +157,9 @@ def read_instrument(kind: int, number: int, data: bytes, *, name_bytes: int) -> 
     unit = reader.text("the unit")
     description = reader.text("the description")
     if not _INSTRUMENT_NAME.fullmatch(name):
-        raise DescriptorError(f"instrument name {name[:80]!r}: a letter, then at most 254 of letters, digits and _ . - /")
+        raise DescriptorError(
+            f"instrument name {name[:80]!r}: a letter, then at most 254 of letters, digits and _ . - /"
+        )
     if len(unit.encode()) > _UNIT_MAX or not unit.isascii():
         raise DescriptorError(f"unit {unit[:80]!r}: at most {_UNIT_MAX} ASCII characters")
     try:
@@ -168,6 +167,6 @@ def read_instrument(kind: int, number: int, data: bytes, *, name_bytes: int) -> 
         boundaries = Struct(f"<{count}d").unpack_from(data, reader.position + 2)
     except StructError:
         raise DescriptorError("ends inside the boundaries") from None
-    if not all(map(math.isfinite, boundaries)) or any(a >= b for a, b in zip(boundaries, boundaries[1:], strict=False)):
+    if not all(map(math.isfinite, boundaries)) or any(a >= b for a, b in itertools.pairwise(boundaries)):
         raise DescriptorError("histogram boundaries are not finite and strictly increasing")
     return Instrument(InstrumentKind(kind), number == 1, name, unit, description, tuple(boundaries) or None)

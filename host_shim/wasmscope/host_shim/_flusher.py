@@ -12,15 +12,14 @@ _logger = logging.getLogger("wasmscope.host_shim")
 
 
 class Flusher:
-    """
-    Flushes the providers in a thread of its own.
+    """Flushes the providers in a thread of its own.
 
-    Guarantees: `request` returns at once; any number of requests during a flush lead to one more flush; the thread exists only while there is something to do.
+    Guarantees: `request` returns at once; any number of requests during a flush lead to one more flush; the thread
+    exists only while there is something to do.
     """
 
     def __init__(self, providers: Callable[[], tuple[object, ...]]) -> None:
-        """
-        Remember what to flush.
+        """Remember what to flush.
 
         Args:
             providers: Gives the providers; those with a ``force_flush`` (the SDK's have one) are flushed.

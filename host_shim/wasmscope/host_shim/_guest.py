@@ -47,10 +47,10 @@ _ATTRIBUTE_SET_TYPES: Final = (str, bool, int, float)
 
 
 class Guest:
-    """
-    One instance's side of the ABI: takes numbers and memory, gives records to OpenTelemetry.
+    """One instance's side of the ABI: takes numbers and memory, gives records to OpenTelemetry.
 
-    Guarantees: for any arguments, no method raises because of what the guest passed, and memory per guest is bounded by its limits. Not thread-safe, as
+    Guarantees: for any arguments, no method raises because of what the guest passed, and memory per guest is bounded
+    by its limits. Not thread-safe, as
     a store is not.
 
     Integer arguments are unsigned for ``i32`` and ``p`` and signed for ``i64``.
@@ -128,8 +128,8 @@ class Guest:
         self._signals = signals
         self._packed = Packed(self._limits, rejections)
         self._base.update(identity.attributes())
-        for known in (*self._sites, *self._sets):
-            (known.attributes if isinstance(known, CallSite) else known).update(self._base)
+        for known in (*(site.attributes for site in self._sites), *self._sets):
+            known.update(self._base)
         self._cache.clear()
 
     def attach_memory(self, memory: GuestMemory | None) -> None:
@@ -142,7 +142,10 @@ class Guest:
         return self._memory
 
     def charge(self, duration_ns: int) -> None:
-        """Charge a telemetry call to the call it was made from, which may be another guest's that this one is linked to."""
+        """Charge a telemetry call to the call it was made from.
+
+        That may be a call into another guest that this one is linked to.
+        """
         stretch = self.stretch or self._clock.top
         if stretch is not None:
             stretch.charge(duration_ns)
@@ -177,8 +180,7 @@ class Guest:
         return raw.tobytes() if len(raw) == size else self._far(pointer, size)
 
     def text(self, view: memoryview, pointer: int, size: int, limit: int, cut: list[str] | None = None) -> str:
-        """
-        Read text.
+        """Read text.
 
         Args:
             view: The memory.
@@ -193,7 +195,7 @@ class Guest:
                 return ""
             if cut is not None:
                 cut.append(f"body={size}")
-            raw = cut_text(head, limit)
+            raw: bytes | memoryview = cut_text(head, limit)
         else:
             raw = view[pointer : pointer + size]
             if len(raw) != size:
@@ -339,10 +341,15 @@ class Guest:
         self.emit(severity, body, attributes, event_name=site.name or None, context_handle=context)
 
     def emit(
-        self, severity: int, body: str, attributes: Attributes, *, event_name: str | None = None, context_handle: int = 0
+        self,
+        severity: int,
+        body: str,
+        attributes: Attributes,
+        *,
+        event_name: str | None = None,
+        context_handle: int = 0,
     ) -> None:
-        """
-        Emit a log record that is decoded already.
+        """Emit a log record that is decoded already.
 
         Args:
             severity: OpenTelemetry severity number, 0 for none.
@@ -473,8 +480,7 @@ class Guest:
         self.record_exception(span, kind, message, stack, self._plain_attributes(None, view, pointer, size))
 
     def record_exception(self, span: int, kind: str, message: str, stack: str, attributes: Attributes) -> None:
-        """
-        Record an exception that is decoded already.
+        """Record an exception that is decoded already.
 
         Args:
             span: As for the ABI's ``exception``.
@@ -502,7 +508,9 @@ class Guest:
         found = self.spans.span_context(context)
         if found is None:
             return 0
-        data = found.trace_id.to_bytes(16) + found.span_id.to_bytes(8) + bytes((found.trace_flags & 0xFF, found.is_remote))
+        data = (
+            found.trace_id.to_bytes(16) + found.span_id.to_bytes(8) + bytes((found.trace_flags & 0xFF, found.is_remote))
+        )
         return int(self._write(pointer, data + bytes(6)))
 
     def inject(self, context: int, field_pointer: int, field_size: int, pointer: int, capacity: int) -> int:

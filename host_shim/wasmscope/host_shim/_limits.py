@@ -11,10 +11,9 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """
-    Bounds on what one guest instance may send and keep; see "Limits" in ``docs/abi.md`` for what happens beyond each.
+    """Bounds on what one guest instance may send and keep.
 
-    Sizes are bytes of the encoded form.
+    Sizes are bytes of the encoded form. What happens beyond each: "Limits" in ``docs/abi.md``.
 
     Raises:
         ConfigurationError: If a limit is negative.

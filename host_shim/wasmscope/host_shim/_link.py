@@ -47,8 +47,7 @@ def function_types(*, memory64: bool) -> dict[str, wasmtime.FuncType]:
 
 
 class Binding:
-    """
-    A guest and what its host functions need of wasmtime.
+    """A guest and what its host functions need of wasmtime.
 
     Attributes:
         key: The environment of its callbacks; not 0.
@@ -102,15 +101,13 @@ class Binding:
 
 
 class Natives:
-    """
-    Makes host functions by the C API where it works, and by wasmtime's public API where not.
+    """Makes host functions by the C API where it works, and by wasmtime's public API where not.
 
     The callbacks are shared by all guests of a bridge and told apart by their environment.
     """
 
     def __init__(self, native: Native | None, arriving: Callable[[int], Guest]) -> None:
-        """
-        Prepare.
+        """Prepare.
 
         Args:
             native: The C functions, or None to use the public API.
@@ -308,10 +305,10 @@ class Natives:
     def forwarder(
         self, store: wasmtime.Store, memory: wasmtime.Memory, functions: dict[str, wasmtime.Func]
     ) -> Callable[[str, tuple[int, ...]], int]:
-        """
-        Make the way back to the linker's WASI functions.
+        """Make the way back to the linker's WASI functions.
 
-        They look for the memory among the exports of whoever calls them, so a small module that re-exports the guest's memory calls them.
+        They look for the memory among the exports of whoever calls them, so a small module that re-exports the
+        guest's memory calls them.
 
         Args:
             store: The guest's store.

@@ -36,8 +36,7 @@ class _StopError(Exception):
 
 
 def cut_text(raw: bytes | memoryview, limit: int) -> bytes:
-    """
-    Cut UTF-8 to at most a number of bytes, between characters.
+    """Cut UTF-8 to at most a number of bytes, between characters.
 
     Args:
         raw: The text, longer than the limit.
@@ -51,10 +50,10 @@ def cut_text(raw: bytes | memoryview, limit: int) -> bytes:
 
 
 class Packed:
-    """
-    Decodes attribute lists of one guest within its limits.
+    """Decodes attribute lists of one guest within its limits.
 
-    Guarantees: never raises for any bytes; reads each byte at most once; depth, count, element count and sizes are bounded, and
+    Guarantees: never raises for any bytes; reads each byte at most once; depth, count, element count and sizes are
+    bounded, and
     everything dropped is counted in the guest's rejections.
     """
 
@@ -65,15 +64,15 @@ class Packed:
         self._rejections = rejections
 
     def decode(self, data: bytes, fields: Sequence[str] = ()) -> Attributes:
-        """
-        Decode an attribute list.
+        """Decode an attribute list.
 
         Args:
             data: The list's bytes.
             fields: The field names of the call site, for references.
 
         Returns:
-            The attributes up to the first malformed one; a key that occurs again holds its last value. What was cut is noted under
+            The attributes up to the first malformed one; a key that occurs again holds its last value. What was cut
+            is noted under
             ``wasmscope.truncated``.
         """
         limits = self._limits
@@ -175,7 +174,7 @@ class _Reader:
             self.position = position + 8
             number: float = _F64(data, position)[0]
             return number
-        if tag == _ARRAY or tag == _MAP:
+        if tag in (_ARRAY, _MAP):
             return self.collection(tag, name, position, depth)
         if tag == _BYTES:
             raw = self.take_sized(position)

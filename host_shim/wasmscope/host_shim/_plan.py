@@ -29,13 +29,13 @@ _ASSEMBLYSCRIPT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class PlannedImport:
-    """
-    One import and who serves it.
+    """One import and who serves it.
 
     Attributes:
         module: The import's module.
         name: The import's name.
-        server: ``abi``, ``wasi`` (the linker's, watched), ``assemblyscript`` (ours if the linker has none) or ``linker``.
+        server: ``abi``, ``wasi`` (the linker's, watched), ``assemblyscript`` (ours if the linker has none) or
+        ``linker``.
         kind: The function's type, or None if it is not a function.
     """
 
@@ -47,8 +47,7 @@ class PlannedImport:
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """
-    A module's imports and memory.
+    """A module's imports and memory.
 
     Attributes:
         imports: In the module's order.
@@ -64,8 +63,7 @@ class ImportPlan:
 
 
 def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
-    """
-    Look at a module.
+    """Look at a module.
 
     Args:
         module: The compiled module.

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import Counter
 
-__all__ = ["Rejections", "RejectionTotals"]
+__all__ = ["RejectionTotals", "Rejections"]
 
 _logger = logging.getLogger("wasmscope.host_shim")
 
@@ -30,8 +30,7 @@ class RejectionTotals:
 
 
 class Rejections:
-    """
-    Rejections of one guest: counted always, logged once per reason.
+    """Rejections of one guest: counted always, logged once per reason.
 
     The reasons are those of ``docs/abi.md``; there are about 35, so the counts are bounded.
     """
@@ -47,8 +46,7 @@ class Rejections:
         """All rejections of this guest so far; a reader compares it before and after."""
 
     def add(self, reason: str, detail: str = "", count: int = 1) -> None:
-        """
-        Count a rejection.
+        """Count a rejection.
 
         Args:
             reason: One of the reasons of the ABI.

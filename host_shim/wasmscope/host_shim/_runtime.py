@@ -1,5 +1,4 @@
-"""
-The seam to a WebAssembly runtime.
+"""The seam to a WebAssembly runtime.
 
 Decoding, signals and accounting know a guest by these protocols only; ``_wasmtime`` implements them for wasmtime-py.
 """
@@ -12,10 +11,10 @@ __all__ = ["GuestMemory", "GuestStore"]
 
 
 class GuestMemory(Protocol):
-    """
-    A guest's linear memory, while the guest waits in a host function.
+    """A guest's linear memory, while the guest waits in a host function.
 
-    Guarantees: a view is read or written within its own length only; it is not kept beyond the host function that asked for it,
+    Guarantees: a view is read or written within its own length only; it is not kept beyond the host function that
+    asked for it,
     because the memory may grow, move or go afterwards.
     """
 

@@ -23,8 +23,7 @@ SEVERITIES: Final = tuple(SeverityNumber(number) for number in range(25))
 
 @dataclass(frozen=True, slots=True)
 class ModuleIdentity:
-    """
-    Who a guest is, as its host says.
+    """Who a guest is, as its host says.
 
     Attributes:
         name: Name of the module: instrumentation scope of all its signals.
@@ -74,8 +73,7 @@ class ModuleSignals:
         self._recorders: dict[Instrument, Recorder] = {}
 
     def recorder(self, instrument: Instrument, limit: int) -> Recorder | None:
-        """
-        Find or make an instrument; the SDK warns about one that is made twice.
+        """Find or make an instrument; the SDK warns about one that is made twice.
 
         Args:
             instrument: Its description.
@@ -94,8 +92,7 @@ class ModuleSignals:
 
 
 class Signals:
-    """
-    The providers of a bridge: given ones, or the global ones.
+    """The providers of a bridge: given ones, or the global ones.
 
     Global providers are resolved late: a guest made before ``set_tracer_provider`` reports to what is set afterwards
     (OpenTelemetry's API hands out proxies until then).

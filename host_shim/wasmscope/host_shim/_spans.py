@@ -6,8 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context, attach
-from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanContext, Status, StatusCode, set_span_in_context
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    Status,
+    StatusCode,
+    get_current_span,
+    set_span_in_context,
+)
 
 from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._rejections import Rejections
@@ -22,8 +30,7 @@ _NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
 
 
 class GuestSpan:
-    """
-    An open span and what the guest did with it.
+    """An open span and what the guest did with it.
 
     Attributes:
         handle: The guest's name for it; 0 for the host's span of a call.
@@ -48,10 +55,10 @@ class GuestSpan:
 
 
 class Spans:
-    """
-    The span table of one guest instance.
+    """The span table of one guest instance.
 
-    Guarantees: handles count up and are never given out again; the number of open spans, entries and kept contexts is bounded.
+    Guarantees: handles count up and are never given out again; the number of open spans, entries and kept contexts
+    is bounded.
     """
 
     __slots__ = ("_kept", "_limits", "_loose", "_next", "_open", "frame", "rejections")
@@ -100,8 +107,7 @@ class Spans:
             del kept[next(iter(kept))]
 
     def context(self, handle: int) -> Context | None:
-        """
-        Resolve a context argument.
+        """Resolve a context argument.
 
         Returns:
             A context to start spans or emit logs in; None for OpenTelemetry's current one.
@@ -133,8 +139,7 @@ class Spans:
         return context if context.is_valid else None
 
     def target(self, handle: int) -> GuestSpan | None:
-        """
-        Resolve a span to change; 0 is the current one.
+        """Resolve a span to change; 0 is the current one.
 
         Returns:
             The open span, or None: counted, unless there is just no current one.
@@ -216,10 +221,14 @@ class Spans:
         frame.entered.clear()
 
     def fail(
-        self, frame: CallFrame | None, reason: str, event: dict[str, str] | None = None, *, end_time_ns: int | None = None
+        self,
+        frame: CallFrame | None,
+        reason: str,
+        event: dict[str, str] | None = None,
+        *,
+        end_time_ns: int | None = None,
     ) -> None:
-        """
-        End open spans with status ERROR, the innermost first.
+        """End open spans with status ERROR, the innermost first.
 
         Args:
             frame: Only those that were started during this call; None for all.
@@ -235,5 +244,3 @@ class Spans:
                 found.span.add_event("exception", event)
             found.span.set_status(Status(StatusCode.ERROR, reason))
             found.span.end(end_time_ns)
-
-

@@ -12,11 +12,11 @@ __all__ = ["Failure"]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """
-    How a call ended that did not return.
+    """How a call ended that did not return.
 
     Attributes:
-        kind: Exception type for ``exception.type``: ``wasm.trap``, ``wasm.exit``, or the class of what a host function raised.
+        kind: Exception type for ``exception.type``: ``wasm.trap``, ``wasm.exit``, or the class of what a host
+            function raised.
         message: One line.
         code: The trap's code in lower case, or None.
         stack: The backtrace, or None.

@@ -1,4 +1,4 @@
-"""What WASI programs say without any SDK: lines on standard output and error, and the trace context they find in their environment."""
+"""What WASI programs say and learn without any SDK: lines on standard output and error, trace context in variables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ __all__ = ["Environment", "Stdio", "StdioLines", "StdioMode"]
 
 StdioMode = Literal["tee", "log", "off"]
 """
-What happens to a WASI guest's standard output and error: ``tee`` also logs the lines, ``log`` only logs them, ``off`` leaves them alone.
+What happens to a WASI guest's standard output and error: ``tee`` also logs the lines, ``log`` only logs them,
+``off`` leaves them alone.
 """
 
 _IOVEC: Final = Struct("<II")
@@ -82,8 +83,7 @@ class Stdio:
         return fd in _STREAMS
 
     def gather(self, pointer: int, count: int) -> bytes | None:
-        """
-        Read what an ``fd_write`` call wants to write.
+        """Read what an ``fd_write`` call wants to write.
 
         Args:
             pointer: Address of the ciovec array.
@@ -138,8 +138,7 @@ class Stdio:
 
 
 class Environment:
-    """
-    Adds the trace context to a WASI guest's environment.
+    """Adds the trace context to a WASI guest's environment.
 
     Names and meaning: OpenTelemetry specification, "Environment Variables as Context Propagation Carriers".
     """
@@ -154,8 +153,7 @@ class Environment:
         self._size = 0
 
     def sizes(self, count_pointer: int, size_pointer: int) -> None:
-        """
-        Add our variables to what ``environ_sizes_get`` wrote.
+        """Add our variables to what ``environ_sizes_get`` wrote.
 
         Args:
             count_pointer: Address of the number of variables.
@@ -182,8 +180,9 @@ class Environment:
         return before
 
     def fill(self, pointers: int, buffer: int) -> None:
-        """
-        Append our variables to what ``environ_get`` wrote. Where a name occurs twice, programs find the host's, which stands first.
+        """Append our variables to what ``environ_get`` wrote.
+
+        Where a name occurs twice, programs find the host's, which stands first.
 
         Args:
             pointers: Address of the array of addresses.

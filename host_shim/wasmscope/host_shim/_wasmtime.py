@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import weakref
 from typing import Final
@@ -23,8 +24,7 @@ class RawMemory:
     __slots__ = ("_address", "_base", "_context", "_data", "_item", "_last", "_memory", "_native", "_store", "_view")
 
     def __init__(self, native: Native, context: int, item: ctypes.Structure) -> None:
-        """
-        Wrap a memory.
+        """Wrap a memory.
 
         Args:
             native: The C functions.
@@ -47,7 +47,8 @@ class RawMemory:
         self._store = weakref.ref(store)
 
     def view(self) -> memoryview:
-        """Give the bytes. The base is asked for each time: a memory that grows may move, and does where little address space is reserved."""
+        """Give the bytes."""
+        # The base is asked for each time: a memory that grows may move, and does where little address space is reserved.
         if self._data(self._context, self._address) != self._base:
             return self.refreshed()
         return self._view
@@ -97,10 +98,8 @@ class SlowMemory:
         """Give the size now, or the last one known if the store is closed."""
         store = self._store()
         if store is not None:
-            try:
+            with contextlib.suppress(ValueError):
                 self._last = self._memory.data_len(store)
-            except ValueError:
-                pass
         return self._last
 
 
@@ -143,7 +142,9 @@ def failure_of(error: BaseException) -> Failure:
         return Failure("wasm.trap", _trap_message(text), code=code, stack=_backtrace(text))
     if isinstance(error, wasmtime.WasmtimeError):
         text = str(error)
-        return Failure("wasm.trap" if _TRAP_TEXT in text else "wasmtime.Error", _trap_message(text), stack=_backtrace(text))
+        return Failure(
+            "wasm.trap" if _TRAP_TEXT in text else "wasmtime.Error", _trap_message(text), stack=_backtrace(text)
+        )
     return Failure.of_exception(error)
 
 
@@ -157,12 +158,14 @@ def _trap_message(text: str) -> str:
     if len(causes) == 1:
         return lines[0] if lines else "trap"
     # "Caused by:" is followed by the reason, indented, with a number where there are several.
-    return lines[-1].split(": ", 1)[1] if lines and lines[-1].split(":")[0].isdigit() else (lines[-1] if lines else "trap")
+    return (
+        lines[-1].split(": ", 1)[1] if lines and lines[-1].split(":")[0].isdigit() else (lines[-1] if lines else "trap")
+    )
 
 
 def _backtrace(text: str) -> str | None:
     """Take the backtrace out of wasmtime's text."""
-    head, found, rest = text.partition("wasm backtrace:\n")
+    _, found, rest = text.partition("wasm backtrace:\n")
     if not found:
         return None
     lines = []

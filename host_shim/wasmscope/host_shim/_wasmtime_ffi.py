@@ -1,8 +1,9 @@
-"""
-Every use of wasmtime-py's private parts, in one place.
+"""Every use of wasmtime-py's private parts, in one place.
 
-wasmtime's public Python API costs 3-15 us for each call of a host function and about 30 us for a call of an export; its C API, which the
-package ships and binds by ctypes, costs 0.3-1 us (https://docs.wasmtime.dev/c-api/). `Native.load` looks whether everything needed is there *and works*: new
+wasmtime's public Python API costs 3-15 us for each call of a host function and about 30 us for a call of an export;
+its C API, which the
+package ships and binds by ctypes, costs 0.3-1 us (https://docs.wasmtime.dev/c-api/). `Native.load` looks whether
+everything needed is there *and works*: new
 releases come monthly. Where it is not, the bridge uses the public API, which is slower and does the same.
 """
 
@@ -18,7 +19,8 @@ __all__ = ["CALLBACK", "FINALIZER", "Native", "store_address", "take_func", "tak
 
 _logger = logging.getLogger("wasmscope.host_shim")
 
-# wasmtime_func_unchecked_callback_t: trap* (env, caller, wasmtime_val_raw_t* args_and_results, size_t). A wasmtime_val_raw_t is 16 bytes, so
+# wasmtime_func_unchecked_callback_t: trap* (env, caller, wasmtime_val_raw_t* args_and_results, size_t). A
+# wasmtime_val_raw_t is 16 bytes, so
 # value k stands at index 2*k; of an i32 only the low 32 bits mean anything.
 CALLBACK: Final = ctypes.CFUNCTYPE(
     ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64), ctypes.c_size_t
@@ -36,15 +38,13 @@ _PROBE: Final = bytes.fromhex(
 
 
 class Native:
-    """
-    wasmtime's C functions that the bridge needs, with their types.
+    """wasmtime's C functions that the bridge needs, with their types.
 
     Addresses are plain integers. Nothing here checks a pointer: callers pass those of live stores only.
     """
 
     def __init__(self, dll: Any) -> None:
-        """
-        Bind the functions.
+        """Bind the functions.
 
         Args:
             dll: wasmtime-py's loaded library.
@@ -55,7 +55,8 @@ class Native:
         void, size = ctypes.c_void_p, ctypes.c_size_t
 
         def bind(name: str, result: Any, *params: Any, gil: bool = True) -> Any:
-            # A function object of our own: the package's share their argument types with its bindings. Short calls keep the interpreter lock:
+            # A function object of our own: the package's share their argument types with its bindings. Short calls
+            # keep the interpreter lock:
             # releasing and taking it costs more than they do.
             kind = ctypes.PYFUNCTYPE if gil else ctypes.CFUNCTYPE
             return kind(result, *params)((name, dll))
@@ -81,7 +82,7 @@ class Native:
     def load(cls) -> Native | None:
         """Bind and try everything; None, and a log line that says what failed, if something does not work."""
         try:
-            from wasmtime import _ffi  # noqa: PLC0415
+            from wasmtime import _ffi
 
             native = cls(_ffi.dll)
             native._try()
@@ -132,8 +133,7 @@ class Native:
         env: int,
         finalizer: Any = None,
     ) -> wasmtime.Func:
-        """
-        Make a host function in a store.
+        """Make a host function in a store.
 
         Args:
             store: Where it lives.
@@ -142,7 +142,7 @@ class Native:
             env: What it gets as its first argument; not 0, which ctypes turns into None.
             finalizer: A `FINALIZER` that is called with ``env`` when the store goes, or None.
         """
-        from wasmtime import _ffi  # noqa: PLC0415
+        from wasmtime import _ffi
 
         raw = _ffi.wasmtime_func_t()
         self._func_new(
@@ -158,13 +158,12 @@ class Native:
     def define(
         self, linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, callback: Any, env: int
     ) -> None:
-        """
-        Define a host function in a linker; see `func`.
+        """Define a host function in a linker; see `func`.
 
         Raises:
             wasmtime.WasmtimeError: If the name is taken.
         """
-        from wasmtime import _ffi  # noqa: PLC0415
+        from wasmtime import _ffi
 
         raw_module, raw_name = module.encode(), name.encode()
         error = self._linker_define(
@@ -182,8 +181,7 @@ class Native:
             raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
 
     def call(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> bool:
-        """
-        Call a function with raw values; False if it trapped.
+        """Call a function with raw values; False if it trapped.
 
         Args:
             store: Its store.
@@ -204,6 +202,27 @@ class Native:
             self._error_delete(error)
         return not (error or trap.value)
 
+    def invoke(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> None:
+        """Call a function with raw values, as `call` does, and raise what `wasmtime.Func` would.
+
+        Args:
+            store: Its store.
+            func: The function.
+            values: An array of int64, two for each value; results replace arguments.
+        """
+        from wasmtime import _ffi, _func
+
+        with _func.enter_wasm(store) as trap:
+            error = self._func_call(
+                store_address(store),
+                ctypes.addressof(func._func),
+                ctypes.addressof(values),
+                len(values) // 2,
+                trap,
+            )
+            if error:
+                raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
+
     def trap(self, message: str) -> int:
         """Make a trap for a callback to return."""
         raw = message.encode("utf-8", "replace")
@@ -212,13 +231,14 @@ class Native:
 
     def caller_memory(self, caller: int, name: str) -> Any | None:
         """Look a memory up among the exports of the calling instance; a wasmtime_memory_t or None."""
-        from wasmtime import _ffi  # noqa: PLC0415
+        from wasmtime import _ffi
 
         item = _ffi.wasmtime_extern_t()
         raw = name.encode()
         if not self._caller_export(caller, raw, len(raw), ctypes.addressof(item)):
             return None
-        return item.of.memory if item.kind == _ffi.WASMTIME_EXTERN_MEMORY.value else None
+        kind: object = item.kind
+        return item.of.memory if kind == _ffi.WASMTIME_EXTERN_MEMORY.value else None
 
     def view(self, address: int, size: int) -> memoryview:
         """Give a writable view of memory. It must not be used after the memory moved or went."""
@@ -231,8 +251,7 @@ class Native:
 
 
 def store_address(store: wasmtime.Store) -> int:
-    """
-    Give the address of a store's context.
+    """Give the address of a store's context.
 
     Raises:
         ValueError: If the store is closed.
@@ -251,5 +270,3 @@ def take_instance(target: wasmtime.Instance, source: wasmtime.Instance) -> None:
     """Let an instance of a subclass stand for the same instance."""
     target._instance = source._instance
     target._exports = None
-
-

@@ -1,7 +1,7 @@
-"""
-Names of attributes and metrics that OpenTelemetry's semantic conventions do not have.
+"""Names of attributes and metrics that OpenTelemetry's semantic conventions do not have.
 
-Provisional: should the conventions come to cover WebAssembly, these names follow them. Everything under ``wasm.`` is set by
+Provisional: should the conventions come to cover WebAssembly, these names follow them. Everything under ``wasm.`` is
+set by
 the host only; a guest's attributes with such names are refused, so that bills and alerts cannot be forged.
 """
 
