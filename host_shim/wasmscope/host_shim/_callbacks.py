@@ -81,7 +81,7 @@ def raw_callback(
         failed: Is told what was raised, with the key.
         context_of: Gives the key for a caller; None if the callback's environment is the key.
     """
-    args = []
+    args: list[str] = []
     for index, kind in enumerate(signature.params):
         value = f"v[{2 * index}]"
         if kind == "d":
@@ -132,7 +132,7 @@ def public_callback(
         failed: Is told what was raised.
     """
     params = [f"v{index}" for index in range(len(signature.params))]
-    args = []
+    args: list[str] = []
     for param, kind in zip(params, signature.params, strict=True):
         wide = kind == "p" and memory64
         mask = "0xFFFFFFFFFFFFFFFF" if wide else "0xFFFFFFFF"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from time import time_ns
-from typing import Final
+from typing import Final, cast
 
 from opentelemetry import baggage
-from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -19,7 +18,7 @@ from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._packed import Attributes, Packed, cut_text
 from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim._runtime import GuestMemory
-from wasmscope.host_shim._signals import SEVERITIES, ModuleIdentity, ModuleSignals, Recorder
+from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
 from wasmscope.host_shim._spans import GuestSpan, Spans
 from wasmscope.host_shim.attributes import LOG_MARKER, TRUNCATED
 
@@ -61,12 +60,12 @@ class Guest:
         "_cache",
         "_clock",
         "_flush",
+        "_inject",
         "_limits",
         "_logs_as_events",
         "_memory",
         "_min_severity",
         "_packed",
-        "_propagator",
         "_recorder_ids",
         "_recorders",
         "_set_ids",
@@ -89,7 +88,7 @@ class Guest:
         *,
         limits: Limits,
         clock: ThreadClock,
-        propagator: TextMapPropagator,
+        inject: Inject,
         flush: Callable[[], None],
         logs_as_span_events: bool,
         min_severity: int,
@@ -104,7 +103,7 @@ class Guest:
         self._signals = signals
         self._limits = limits
         self._clock = clock
-        self._propagator = propagator
+        self._inject = inject
         self._flush = flush
         self._logs_as_events = logs_as_span_events
         self._min_severity = min_severity
@@ -517,7 +516,7 @@ class Guest:
         """Give what the propagator would send in a header field."""
         field = self.text(self._view(), field_pointer, field_size, self._limits.key_bytes)
         carrier: dict[str, str] = {}
-        self._propagator.inject(carrier, context=self.spans.context(context))
+        self._inject(carrier, self.spans.context(context))
         value = next((v for k, v in carrier.items() if k.lower() == field.lower()), "")
         return self._give(pointer, capacity, value) if value else 0
 
@@ -633,5 +632,5 @@ def _is_plain_array(value: object) -> bool:
     """Whether an attribute is an array of one of the plain types, as OpenTelemetry's attributes may be."""
     if not isinstance(value, tuple):
         return False
-    kinds = {type(item) for item in value}
+    kinds: set[type[object]] = {type(item) for item in cast("tuple[object, ...]", value)}
     return len(kinds) <= 1 and kinds <= set(_ATTRIBUTE_SET_TYPES)

@@ -122,8 +122,8 @@ class _Reader:
         self._data = data
         self._limits = limits
         self._rejections = rejections
-        self._elements = 0
-        self.position = 0
+        self._elements: int = 0
+        self.position: int = 0
         self.cut: list[str] = []
 
     def take(self, size: int) -> bytes:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import weakref
-from typing import Final
+from typing import Any, Final
 
 import wasmtime
 
 from wasmscope.host_shim._traps import Failure
 from wasmscope.host_shim._wasmtime_ffi import Native, store_address
 
-__all__ = ["RawMemory", "SlowMemory", "StoreFuel", "failure_of"]
+__all__ = ["RawMemory", "SlowMemory", "StoreFuel", "failure_of", "public_view"]
 
 _NOTHING: Final = memoryview(b"")
 _TRAP_TEXT: Final = "wasm trap: "
@@ -48,7 +48,7 @@ class RawMemory:
 
     def view(self) -> memoryview:
         """Give the bytes."""
-        # The base is asked for each time: a memory that grows may move, and does where little address space is reserved.
+        # Asked for each time: a memory that grows may move, and does where little address space is reserved.
         if self._data(self._context, self._address) != self._base:
             return self.refreshed()
         return self._view
@@ -91,8 +91,7 @@ class SlowMemory:
         store = self._store()
         if store is None:
             return _NOTHING
-        # The buffer's own format is "<B", which memoryview cannot index.
-        return memoryview(self._memory.get_buffer_ptr(store)).cast("B")
+        return public_view(self._memory, store)
 
     def size_bytes(self) -> int:
         """Give the size now, or the last one known if the store is closed."""
@@ -101,6 +100,12 @@ class SlowMemory:
             with contextlib.suppress(ValueError):
                 self._last = self._memory.data_len(store)
         return self._last
+
+
+def public_view(memory: Any, store: wasmtime.Store | wasmtime.Caller) -> memoryview:
+    """Give a memory's bytes by the public API."""
+    # The buffer's own format is "<B", which memoryview cannot index.
+    return memoryview(memory.get_buffer_ptr(store)).cast("B")
 
 
 class StoreFuel:
@@ -168,7 +173,7 @@ def _backtrace(text: str) -> str | None:
     _, found, rest = text.partition("wasm backtrace:\n")
     if not found:
         return None
-    lines = []
+    lines: list[str] = []
     for line in rest.splitlines():
         if not line.strip() or line.startswith("Caused by:"):
             break

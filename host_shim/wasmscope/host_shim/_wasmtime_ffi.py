@@ -237,7 +237,7 @@ class Native:
         raw = name.encode()
         if not self._caller_export(caller, raw, len(raw), ctypes.addressof(item)):
             return None
-        kind: object = item.kind
+        kind: Any = item.kind
         return item.of.memory if kind == _ffi.WASMTIME_EXTERN_MEMORY.value else None
 
     def view(self, address: int, size: int) -> memoryview:
