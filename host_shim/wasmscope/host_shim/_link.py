@@ -123,6 +123,7 @@ class Natives:
         self._forwarders: weakref.WeakKeyDictionary[wasmtime.Engine, dict[tuple[str, ...], wasmtime.Module]] = (
             weakref.WeakKeyDictionary()
         )
+        self._is_fixed: weakref.WeakKeyDictionary[wasmtime.Engine, bool] = weakref.WeakKeyDictionary()
         self._sentinel = CALLBACK(_return_at_once)
         self._sentinel_type = wasmtime.FuncType([], [])
         self._types = {width: function_types(memory64=width) for width in (False, True)}
@@ -349,7 +350,14 @@ class Natives:
         """Wrap a memory of an open store."""
         if self.native is None:
             return SlowMemory(store, memory)
-        raw = RawMemory(self.native, store_address(store), self.native.memory_address(memory))
+        is_fixed = False
+        if not memory.type(store).is_64:
+            known = self._is_fixed.get(store.engine)
+            if known is None:
+                known = self._is_fixed[store.engine] = self.native.is_fixed(store.engine)
+            is_fixed = known
+        address = self.native.memory_address(memory)
+        raw = RawMemory(self.native, store_address(store), address, is_fixed=is_fixed)
         raw.watch(store)
         return raw
 
@@ -360,6 +368,10 @@ class _CallerMemory:
     def __init__(self, caller: wasmtime.Caller, memory: wasmtime.Memory) -> None:
         self._caller = caller
         self._memory = memory
+
+    @property
+    def is_fixed(self) -> bool:
+        return False
 
     def view(self) -> memoryview:
         return self.refreshed()

@@ -22,8 +22,11 @@ __all__ = ["SEVERITIES", "Inject", "ModuleIdentity", "ModuleSignals", "Recorder"
 Inject = Callable[[dict[str, str], Context | None], None]
 """Writes the headers of outgoing requests made in a context, or in the current one."""
 
-SEVERITIES: Final = tuple(SeverityNumber(number) for number in range(25))
-"""Severity numbers by their value."""
+SEVERITIES: Final[tuple[tuple[SeverityNumber | None, str | None], ...]] = (
+    (None, None),
+    *((SeverityNumber(number), SeverityNumber(number).name) for number in range(1, 25)),
+)
+"""Severity numbers and their texts, by value; 0 is none."""
 
 
 @dataclass(frozen=True, slots=True)

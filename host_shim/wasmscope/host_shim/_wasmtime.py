@@ -21,16 +21,18 @@ _TRAP_TEXT: Final = "wasm trap: "
 class RawMemory:
     """A memory read in place. See `wasmscope.host_shim._runtime.GuestMemory`."""
 
-    __slots__ = ("_address", "_base", "_context", "_data", "_item", "_last", "_memory", "_native", "_store", "_view")
+    __slots__ = ("_address", "_base", "_context", "_data", "_is_fixed", "_item", "_last", "_native", "_store", "_view")
 
-    def __init__(self, native: Native, context: int, item: ctypes.Structure) -> None:
+    def __init__(self, native: Native, context: int, item: ctypes.Structure, *, is_fixed: bool = False) -> None:
         """Wrap a memory.
 
         Args:
             native: The C functions.
             context: Address of its store's context.
             item: Its wasmtime_memory_t.
+            is_fixed: Whether it is known never to move.
         """
+        self._is_fixed = is_fixed
         self._native = native
         self._data = native.memory_data
         self._context = context
@@ -41,6 +43,11 @@ class RawMemory:
         self._view = _NOTHING
         self._store: weakref.ref[wasmtime.Store] | None = None
         self._last = 0
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it cannot move, as `Native.is_fixed` found for its engine."""
+        return self._is_fixed
 
     def watch(self, store: wasmtime.Store) -> None:
         """Say which store must be open for `size_bytes`."""
@@ -81,6 +88,11 @@ class SlowMemory:
         self._store = weakref.ref(store)
         self._memory = memory
         self._last = 0
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it cannot move: the public API does not say."""
+        return False
 
     def view(self) -> memoryview:
         """Give all the bytes."""
