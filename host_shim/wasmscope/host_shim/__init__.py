@@ -1,1 +1,3 @@
 """The bridge between WebAssembly guests and OpenTelemetry."""
+
+__all__: list[str] = []
