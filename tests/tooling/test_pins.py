@@ -9,9 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-RUN, TEST, LINT = (
-    REPOSITORY / "requirements" / f"{name}.txt" for name in ("run", "test", "lint")
-)
+RUN, TEST, LINT = (REPOSITORY / "requirements" / f"{name}.txt" for name in ("run", "test", "lint"))
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +30,13 @@ def pins(path: Path) -> dict[str, tuple[str, set[str]]]:
 
 def direct(requirements: list[str | dict[str, str]]) -> set[str]:
     """The project names in a list of requirements, which here are all lower case."""
-    names = (
-        re.match(r"[\w.-]+", entry) for entry in requirements if isinstance(entry, str)
-    )
+    names = (re.match(r"[\w.-]+", entry) for entry in requirements if isinstance(entry, str))
     return {name[0] for name in names if name}
 
 
 class TestPins:
     @pytest.mark.parametrize("path", [RUN, TEST, LINT], ids=lambda path: path.name)
-    def test_pip_installs_what_uv_locks(
-        self, lock: dict[str, dict[str, Any]], path: Path
-    ) -> None:
+    def test_pip_installs_what_uv_locks(self, lock: dict[str, dict[str, Any]], path: Path) -> None:
         """Each pin for pip has the version and the hashes of uv.lock."""
         assert pins(path)
         for name, (version, hashes) in pins(path).items():
@@ -68,9 +62,7 @@ class TestPins:
 
     def test_only_the_public_index(self) -> None:
         """No file names a mirror or a private index."""
-        text = "".join(
-            path.read_text() for path in (REPOSITORY / "uv.lock", RUN, TEST, LINT)
-        )
+        text = "".join(path.read_text() for path in (REPOSITORY / "uv.lock", RUN, TEST, LINT))
         urls: list[str] = re.findall(r"https?://[^\s\"]+", text)
 
         assert {urlsplit(url).hostname for url in urls} == {
