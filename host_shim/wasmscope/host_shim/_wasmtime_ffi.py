@@ -28,6 +28,7 @@ CALLBACK: Final = ctypes.CFUNCTYPE(
 FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 _PYBUF_WRITE: Final = 0x200
+_MOST_PAGES: Final = 65_536
 
 # (module (import "p" "f" (func (param i32 i64 f64) (result i64))) (memory (export "memory") 1)
 #  (func (export "r") (result i64) i32.const -2 i64.const -3 f64.const 0.5 call 0))
@@ -202,26 +203,46 @@ class Native:
             self._error_delete(error)
         return not (error or trap.value)
 
-    def invoke(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> None:
-        """Call a function with raw values, as `call` does, and raise what `wasmtime.Func` would.
+    def prepare(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> tuple[Any, ...]:
+        """Gather the arguments of `run`, so that nothing but the call lies between two looks at a clock.
 
         Args:
             store: Its store.
             func: The function.
             values: An array of int64, two for each value; results replace arguments.
+
+        Raises:
+            ValueError: If the store is closed.
         """
+        trap = ctypes.c_void_p()
+        # A pointer object is as good as an address here, and cheaper to come by.
+        return store._context(), ctypes.addressof(func._func), values, len(values) // 2, ctypes.byref(trap), trap
+
+    def run(self, prepared: tuple[Any, ...]) -> int | None:
+        """Call what was prepared; gives what `check` wants."""
+        error: int | None = self._func_call(*prepared[:5])
+        return error
+
+    def check(self, prepared: tuple[Any, ...], error: int | None) -> None:
+        """Raise what `wasmtime.Func` would, if the call failed.
+
+        Args:
+            prepared: What `prepare` gave.
+            error: What `run` gave.
+        """
+        trap = prepared[5].value
+        if not error and not trap:
+            return
         from wasmtime import _ffi, _func
 
-        with _func.enter_wasm(store) as trap:
-            error = self._func_call(
-                store_address(store),
-                ctypes.addressof(func._func),
-                ctypes.addressof(values),
-                len(values) // 2,
-                trap,
-            )
-            if error:
-                raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
+        failure: Exception
+        if error:
+            failure = wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
+        else:
+            failure = wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t)))
+        # A host function's Python exception goes first.
+        _func.maybe_raise_last_exn()
+        raise failure
 
     def trap(self, message: str) -> int:
         """Make a trap for a callback to return."""
@@ -237,13 +258,31 @@ class Native:
         raw = name.encode()
         if not self._caller_export(caller, raw, len(raw), ctypes.addressof(item)):
             return None
-        kind: object = item.kind
+        kind: Any = item.kind
         return item.of.memory if kind == _ffi.WASMTIME_EXTERN_MEMORY.value else None
 
     def view(self, address: int, size: int) -> memoryview:
         """Give a writable view of memory. It must not be used after the memory moved or went."""
         result: memoryview = self._view(address, size, _PYBUF_WRITE)
         return result
+
+    def is_fixed(self, engine: wasmtime.Engine) -> bool:
+        """Find out whether an engine's 32-bit memories stay where they are when they grow.
+
+        They do if the engine reserves all the address space that a memory can grow to, which is the default. A
+        memory is grown to the most there
+        is and its address compared; no page of it is touched. If it cannot grow that far, nothing is known.
+        """
+        with wasmtime.Store(engine) as store:
+            try:
+                memory = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(1, None)))
+                context, address = store_address(store), ctypes.addressof(memory._memory)
+                before = self.memory_data(context, address)
+                memory.grow(store, _MOST_PAGES - 1)
+            except wasmtime.WasmtimeError:
+                return False
+            is_same: bool = self.memory_data(context, address) == before
+            return is_same
 
     def memory_address(self, memory: wasmtime.Memory) -> Any:
         """Give the wasmtime_memory_t of a memory."""
