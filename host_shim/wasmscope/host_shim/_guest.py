@@ -316,7 +316,7 @@ class Guest:
     def enabled(self, callsite: int) -> int:
         """Say whether a record of a call site is kept; the answer holds for the instance's life."""
         site = self._site(callsite)
-        return _NEVER if site.kind == "log" and site.severity < self._min_severity else _ALWAYS
+        return _NEVER if site.kind == "log" and 0 < site.severity < self._min_severity else _ALWAYS
 
     # Logs.
 
