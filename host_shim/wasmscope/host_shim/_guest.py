@@ -15,7 +15,7 @@ from wasmscope.host_shim._abi import VERSION
 from wasmscope.host_shim._clock import Stretch, ThreadClock
 from wasmscope.host_shim._descriptors import CallSite, DescriptorError, read_callsite, read_instrument
 from wasmscope.host_shim._limits import Limits
-from wasmscope.host_shim._packed import Attributes, Packed, cut_text
+from wasmscope.host_shim._packed import Attributes, Packed, cut_text, fit
 from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim._runtime import GuestMemory
 from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
@@ -254,12 +254,17 @@ class Guest:
         before = self.rejections.count
         given = self._packed.decode(data, site.fields)
         merged = {**site.attributes, **given, **self._base} if site.attributes else given
+        if len(merged) > self._limits.attributes:
+            merged = self._fit(site.attributes, given)
         # Lists that were counted as rejected are decoded, and so counted, each time.
         if size <= _CACHED_BYTES and before == self.rejections.count and TRUNCATED not in given:
             if len(self._cache) >= _CACHED_LISTS:
                 self._cache.clear()
             self._cache[callsite, data] = merged
         return merged
+
+    def _fit(self, fixed: Attributes, given: Attributes) -> Attributes:
+        return fit(fixed, given, self._limits, self.rejections)
 
     def _plain_attributes(self, target: GuestSpan | None, view: memoryview, pointer: int, size: int) -> Attributes:
         """Read an attribute list that has no call site but may refer to a span's fields."""
@@ -354,7 +359,9 @@ class Guest:
             body = self.text(view, body_pointer, body_size, self._limits.body_bytes, cut)
             if cut:
                 noted = attributes.get(TRUNCATED)
-                attributes = {**attributes, TRUNCATED: (*cut, *(noted if isinstance(noted, tuple) else ()))}
+                noted = (*cut, *(noted if isinstance(noted, tuple) else ()))
+                others = {key: value for key, value in attributes.items() if key != TRUNCATED}
+                attributes = self._fit({**self._base, TRUNCATED: noted}, others)
         if self._logs_as_events or context != 0 or self.stretch is None:
             self.emit(severity, body, attributes, site.name or None, context)
             return
@@ -396,7 +403,8 @@ class Guest:
         if self._logs_as_events:
             span = get_current_span(context)
             if span.is_recording():
-                span.add_event(event_name or body or "log", {**attributes, LOG_MARKER: text or ""})
+                marked = self._fit({**self._base, LOG_MARKER: text or ""}, attributes)
+                span.add_event(event_name or body or "log", marked)
 
     # Spans.
 
@@ -416,7 +424,7 @@ class Guest:
         span = self._signals.tracer.start_span(
             name or "span", context=self.spans.context(context), kind=_KINDS[kind], attributes=attributes
         )
-        return self.spans.add(span, site.fields)
+        return self.spans.add(span, site.fields, attributes)
 
     def span_enter(self, span: int) -> None:
         """Make a span current."""
@@ -433,8 +441,18 @@ class Guest:
     def span_attributes(self, span: int, pointer: int, size: int) -> None:
         """Set attributes."""
         target = self.spans.target(span)
-        if target is not None:
-            target.span.set_attributes(self._plain_attributes(target, self._still or self._view(), pointer, size))
+        if target is None:
+            return
+        given = self._plain_attributes(target, self._still or self._view(), pointer, size)
+        keys = target.keys()
+        if len(keys) + len(given) > self._limits.attributes:
+            # Those that are there stay, and can change.
+            fitted = self._fit(dict.fromkeys(keys), given)
+            given = {key: value for key, value in given.items() if key in fitted}
+            if len(keys.union(given)) > self._limits.attributes:
+                del given[TRUNCATED]
+        keys.update(given)
+        target.span.set_attributes(given)
 
     def span_event(self, span: int, name_pointer: int, name_size: int, pointer: int, size: int) -> None:
         """Add an event."""
@@ -443,7 +461,8 @@ class Guest:
             return
         view = self._still or self._view()
         name = self.text(view, name_pointer, name_size, self._limits.name_bytes)
-        target.span.add_event(name or "event", self._plain_attributes(None, view, pointer, size))
+        given = self._plain_attributes(None, view, pointer, size)
+        target.span.add_event(name or "event", self._fit({}, given))
 
     def _may_add_event(self, target: GuestSpan) -> bool:
         if target.events >= self._limits.events:
@@ -462,7 +481,8 @@ class Guest:
             self.rejections.add("link_count")
             return
         found.links += 1
-        found.span.add_link(linked, self._plain_attributes(None, self._still or self._view(), pointer, size))
+        given = self._plain_attributes(None, self._still or self._view(), pointer, size)
+        found.span.add_link(linked, self._fit({}, given))
 
     def span_status(self, span: int, code: int, pointer: int, size: int) -> None:
         """Set the status."""
@@ -513,17 +533,17 @@ class Guest:
             stack: Its stack trace; may be empty.
             attributes: More attributes.
         """
-        event: Attributes = {"exception.type": kind or "exception", "exception.message": message, **attributes}
+        known: Attributes = {"exception.type": kind or "exception", "exception.message": message}
         if stack:
-            event["exception.stacktrace"] = stack
+            known["exception.stacktrace"] = stack
         frame = self.spans.frame
         if frame is not None:
             frame.reported = f"{kind}: {message}" if kind else message
         target = self.spans.target(span)
         if target is None or not target.span.is_recording():
-            self.emit(_ERROR, message, {**event, **self._base})
+            self.emit(_ERROR, message, self._fit({**known, **self._base}, attributes))
         elif self._may_add_event(target):
-            target.span.add_event("exception", event)
+            target.span.add_event("exception", self._fit(known, attributes))
 
     # Context in and out.
 
