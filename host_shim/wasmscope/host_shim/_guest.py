@@ -388,6 +388,8 @@ class Guest:
             event_name: Its event name, or None.
             context_handle: As for the ABI's ``log``.
         """
+        if 0 < severity < self._min_severity:
+            return
         # In a call, the current span is OpenTelemetry's.
         context = None if context_handle == 0 and self.stretch is not None else self.spans.context(context_handle)
         number, text = SEVERITIES[severity]
