@@ -476,7 +476,7 @@ class Guest:
     def span_link(self, span: int, target: int, pointer: int, size: int) -> None:
         """Add a link."""
         found = self.spans.target(span)
-        linked = self.spans.span_context(target)
+        linked = None if found is None else self.spans.link_target(target)
         if found is None or linked is None:
             return
         if found.links >= self._limits.links:

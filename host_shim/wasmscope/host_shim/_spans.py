@@ -146,8 +146,15 @@ class Spans:
             return set_span_in_context(self._loose[-1].span)
         return None
 
+    def link_target(self, handle: int) -> SpanContext | None:
+        """Resolve a link target; None and counted if it is unknown, because the current span is not what was meant."""
+        if handle == 0 or handle in self._open or handle in self._kept:
+            return self.span_context(handle)
+        self.rejections.add("handle", str(handle))
+        return None
+
     def span_context(self, handle: int) -> SpanContext | None:
-        """Resolve a link target or the like; None if there is no valid one."""
+        """Resolve a context argument to its ids; None if there are none."""
         if handle == -1:
             return None
         span = get_current_span(self.context(handle))
