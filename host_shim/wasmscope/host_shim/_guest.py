@@ -20,6 +20,7 @@ from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim._runtime import GuestMemory
 from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
 from wasmscope.host_shim._spans import GuestSpan, Spans
+from wasmscope.host_shim._tracestate import TRACEPARENT_BYTES, TRACESTATE_BYTES, is_tracestate
 from wasmscope.host_shim.attributes import LOG_MARKER, TRUNCATED
 
 __all__ = ["Guest"]
@@ -570,9 +571,13 @@ class Guest:
     def remote_context(self, parent_pointer: int, parent_size: int, state_pointer: int, state_size: int) -> int:
         """Take in a W3C trace context."""
         view = self._still or self._view()
+        state = self.text(view, state_pointer, state_size, TRACESTATE_BYTES + 1)
+        if not is_tracestate(state):
+            self.rejections.add("tracestate", repr(state[:80]))
+            state = ""
         carrier = {
-            "traceparent": self.text(view, parent_pointer, parent_size, self._limits.name_bytes),
-            "tracestate": self.text(view, state_pointer, state_size, self._limits.name_bytes),
+            "traceparent": self.text(view, parent_pointer, parent_size, TRACEPARENT_BYTES),
+            "tracestate": state,
         }
         found = get_current_span(_W3C.extract(carrier, context=self.spans.context(-1))).get_span_context()
         if not found.is_valid:
