@@ -234,7 +234,7 @@ class Guest:
     def _give(self, pointer: int, capacity: int, text: str) -> int:
         """Write a result where it fits, and give its length."""
         raw = text.encode("utf-8", "replace")
-        if len(raw) <= capacity and not self._write(pointer, raw):
+        if 0 < len(raw) <= capacity and not self._write(pointer, raw):
             return 0
         return len(raw)
 
