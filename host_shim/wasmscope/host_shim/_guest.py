@@ -419,13 +419,13 @@ class Guest:
             return 0
         site = self._sites[callsite] if callsite < len(self._sites) else self._site(callsite)
         view = self._still or self._view()
-        name = self.text(view, name_pointer, name_size, self._limits.name_bytes) if name_size else site.name
+        name = self.text(view, name_pointer, name_size, self._limits.name_bytes) if name_size else ""
         if kind >= len(_KINDS):
             self.rejections.add("kind", str(kind))
             kind = 0
         attributes = self._attributes(callsite, site, view, pointer, size)
         span = self._signals.tracer.start_span(
-            name or "span", context=self.spans.context(context), kind=_KINDS[kind], attributes=attributes
+            name or site.name or "span", context=self.spans.context(context), kind=_KINDS[kind], attributes=attributes
         )
         return self.spans.add(span, site.fields, attributes)
 
@@ -504,8 +504,11 @@ class Guest:
     def span_rename(self, span: int, pointer: int, size: int) -> None:
         """Give a span another name."""
         target = self.spans.target(span)
-        if target is not None and size:
-            target.span.update_name(self.text(self._still or self._view(), pointer, size, self._limits.name_bytes))
+        if target is None or not size:
+            return
+        name = self.text(self._still or self._view(), pointer, size, self._limits.name_bytes)
+        if name:
+            target.span.update_name(name)
 
     def exception(
         self,
