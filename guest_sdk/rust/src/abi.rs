@@ -84,10 +84,6 @@ pub(crate) fn enabled(callsite: i32) -> i32 {
 
 /// The answer of `enabled`: no, for the life of the instance.
 pub(crate) const NEVER: i32 = 0b10;
-/// The answer of `enabled`: yes, for the life of the instance.
-#[cfg_attr(not(any(feature = "tracing", feature = "log")), allow(dead_code))]
-pub(crate) const ALWAYS: i32 = 0b11;
-
 #[inline]
 pub(crate) fn log(callsite: i32, severity: u8, context: i64, body: &[u8], attributes: &[u8]) {
     let (at, len) = (attributes.as_ptr(), attributes.len());

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 #[cfg(feature = "alloc")]
-use alloc::vec::Vec;
+use alloc::alloc::{alloc, dealloc, Layout};
 
 /// Room on the stack. Without an allocator it is all there is.
 const INLINE: usize = if cfg!(feature = "alloc") { 512 } else { 1024 };
@@ -16,9 +16,11 @@ pub(crate) struct Buffer {
     len: usize,
     /// Whether something found no room.
     full: bool,
-    /// All bytes, once they did not fit inline; capacity 0 before. Its own length is not used.
+    /// All bytes, once they did not fit inline; null before.
     #[cfg(feature = "alloc")]
-    heap: Vec<u8>,
+    heap: *mut u8,
+    #[cfg(feature = "alloc")]
+    capacity: usize,
 }
 
 impl Buffer {
@@ -29,7 +31,9 @@ impl Buffer {
             len: 0,
             full: false,
             #[cfg(feature = "alloc")]
-            heap: Vec::new(),
+            heap: core::ptr::null_mut(),
+            #[cfg(feature = "alloc")]
+            capacity: INLINE,
         }
     }
 
@@ -122,43 +126,75 @@ impl Buffer {
     }
 }
 
+// Not a Vec, whose growing alone is more code than all of this.
 #[cfg(feature = "alloc")]
 impl Buffer {
     #[inline]
     fn start(&self) -> *const u8 {
-        if self.heap.capacity() == 0 {
+        if self.heap.is_null() {
             self.inline.as_ptr().cast()
         } else {
-            self.heap.as_ptr()
+            self.heap
         }
     }
 
     #[inline]
     fn start_mut(&mut self) -> *mut u8 {
-        if self.heap.capacity() == 0 {
+        if self.heap.is_null() {
             self.inline.as_mut_ptr().cast()
         } else {
-            self.heap.as_mut_ptr()
+            self.heap
         }
     }
 
     #[inline]
     fn capacity(&self) -> usize {
-        self.heap.capacity().max(INLINE)
+        self.capacity
     }
 
     /// Makes room for `end` bytes; false if there is no memory.
     #[cold]
+    #[inline(never)]
     fn grow(&mut self, end: usize) -> bool {
-        let mut heap = Vec::new();
-        let size = end.max(self.len.saturating_mul(2));
-        if heap.try_reserve_exact(size).is_err() {
+        let Ok(layout) = Layout::from_size_align(end.max(self.capacity.saturating_mul(2)), 1)
+        else {
+            return false;
+        };
+        // SAFETY: the size is not 0.
+        let heap = unsafe { alloc(layout) };
+        if heap.is_null() {
             return false;
         }
-        // SAFETY: the new buffer has room for more than `len` bytes, of which `start` has `len`.
-        unsafe { core::ptr::copy_nonoverlapping(self.start(), heap.as_mut_ptr(), self.len) };
+        // SAFETY: the new memory has room for more than `len` bytes, of which `start` has `len`.
+        unsafe { core::ptr::copy_nonoverlapping(self.start(), heap, self.len) };
+        self.free();
         self.heap = heap;
+        self.capacity = layout.size();
         true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free(&mut self) {
+        if !self.heap.is_null() {
+            // SAFETY: `grow` allocated it with this layout.
+            unsafe {
+                dealloc(
+                    self.heap,
+                    Layout::from_size_align_unchecked(self.capacity, 1),
+                )
+            };
+        }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Drop for Buffer {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.heap.is_null() {
+            self.free();
+        }
     }
 }
 

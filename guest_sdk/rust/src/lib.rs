@@ -15,12 +15,14 @@ mod context;
 #[cfg(feature = "log")]
 mod log;
 mod macros;
-#[cfg(any(feature = "tracing", feature = "log"))]
-mod map;
 mod metrics;
 #[cfg(feature = "panic")]
 mod panic;
+#[cfg(any(feature = "tracing", feature = "log"))]
+mod shared;
 mod span;
+#[cfg(feature = "tracing")]
+mod spans;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod value;

@@ -4,9 +4,8 @@ use ::log::{Level, Log, Metadata, Record};
 
 use crate::abi;
 use crate::attributes::Attributes;
-use crate::buffer::Buffer;
 use crate::callsite::{self, Place};
-use crate::map::{Lock, Map};
+use crate::shared::{Site, Sites};
 use crate::value::ToText;
 use crate::Severity;
 
@@ -20,20 +19,8 @@ pub(crate) fn install() {
 
 struct Host;
 
-/// What is remembered of a call site.
-#[derive(Clone, Copy)]
-struct Site {
-    /// The host's id; 0 if it did not take the call site.
-    id: i32,
-    /// The host's answer to `enabled`.
-    enabled: i32,
-}
-
 /// By a hash of all that makes a call site, because nothing in a record is known to live on.
-static SITES: Lock<Map<Site>> = Lock::new(Map::new());
-
-/// The host's limit. A program that makes up targets at run time finds its call sites not remembered beyond.
-const SITES_LIMIT: usize = 4096;
+static SITES: Sites = Sites::new();
 
 fn severity(level: Level) -> Severity {
     match level {
@@ -50,35 +37,16 @@ fn site(metadata: &Metadata<'_>, file: &str, line: u32) -> Site {
     let target = metadata.target();
     // FNV-1a, 64 bits: of 4,096 call sites two are the same with a probability of 5e-13.
     let mut hash = 0xCBF2_9CE4_8422_2325u64 ^ (u64::from(line) << 8 | u64::from(severity));
-    for byte in target.bytes().chain([0]).chain(file.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    for text in [target, file] {
+        for byte in text.bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+        hash = hash.rotate_left(1);
     }
-    SITES.with(|sites| {
-        if let Some(site) = sites.get(hash) {
-            return *site;
-        }
-        let mut buffer = Buffer::new();
-        Place::new(callsite::LOG, severity, 0, line, ["", target, file]).encode(&mut buffer);
-        let id = callsite::register(&buffer);
-        let site = Site {
-            id,
-            enabled: abi::enabled(id),
-        };
-        if sites.len() < SITES_LIMIT {
-            sites.insert(hash, site);
-        }
-        site
+    SITES.get(hash, |buffer| {
+        Place::new(callsite::LOG, severity, 0, line, ["", target, file]).encode(buffer);
+        false
     })
-}
-
-impl Site {
-    fn is_enabled(self) -> bool {
-        let enabled = match self.enabled {
-            abi::ALWAYS | abi::NEVER => self.enabled,
-            _ => abi::enabled(self.id),
-        };
-        enabled & 1 != 0
-    }
 }
 
 impl Log for Host {
@@ -118,7 +86,7 @@ mod kv {
 
     use crate::attributes::Attributes;
     use crate::buffer::Buffer;
-    use crate::value::{formatted, integer, Value};
+    use crate::value::{display, ToValue, Value};
 
     /// Appends the fields of a record.
     pub(super) fn encode(record: &Record<'_>, list: &mut Attributes) {
@@ -149,8 +117,7 @@ mod kv {
 
     impl<'v> VisitValue<'v> for One<'_> {
         fn visit_any(&mut self, value: Field<'_>) -> Result<(), Error> {
-            formatted(format_args!("{value}"), self.0);
-            Ok(())
+            self.put(display(value).to_value())
         }
 
         fn visit_null(&mut self) -> Result<(), Error> {
@@ -158,7 +125,7 @@ mod kv {
         }
 
         fn visit_u64(&mut self, value: u64) -> Result<(), Error> {
-            self.visit_u128(value.into())
+            self.put(value.to_value())
         }
 
         fn visit_i64(&mut self, value: i64) -> Result<(), Error> {
@@ -166,13 +133,11 @@ mod kv {
         }
 
         fn visit_u128(&mut self, value: u128) -> Result<(), Error> {
-            integer(false, value, self.0);
-            Ok(())
+            self.put(value.to_value())
         }
 
         fn visit_i128(&mut self, value: i128) -> Result<(), Error> {
-            integer(value < 0, value.unsigned_abs(), self.0);
-            Ok(())
+            self.put(value.to_value())
         }
 
         fn visit_f64(&mut self, value: f64) -> Result<(), Error> {

@@ -1,6 +1,5 @@
 //! The subscriber for `tracing`: spans become spans, events become log records.
 
-use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU64;
 use core::ops::Range;
@@ -14,8 +13,9 @@ use crate::abi;
 use crate::attributes::Attributes;
 use crate::buffer::Buffer;
 use crate::callsite::{self, Place};
-use crate::map::{Lock, Map};
-use crate::value::{formatted, integer, Value, STRING_TAG};
+use crate::shared::{Lock, Site, Sites};
+use crate::spans::Spans;
+use crate::value::{debug, ToValue, Value, STRING_TAG};
 use crate::Severity;
 
 pub(crate) fn install() {
@@ -25,41 +25,27 @@ pub(crate) fn install() {
 
 struct Host;
 
-/// What is remembered of a call site.
-#[derive(Clone, Copy)]
-struct Site {
-    /// The host's id; 0 if it did not take the call site.
-    id: i32,
-    /// The host's answer to `enabled`.
-    enabled: i32,
-    /// Whether it has fields that mean more than an attribute; see `Visitor::close`.
-    special: bool,
-}
+static SITES: Sites = Sites::new();
 
 /// What is remembered of an open span.
-#[derive(Clone, Copy)]
 struct Open {
     references: usize,
     metadata: &'static Metadata<'static>,
 }
 
 struct State {
-    /// By the address of the metadata.
-    sites: Map<Site>,
-    /// By handle.
-    spans: Map<Open>,
+    spans: Spans<Open>,
     /// The handles of the entered spans, for `Span::current()`.
-    stack: Vec<u64>,
+    stack: [i64; 256],
+    /// How many are entered; those beyond the stack are not remembered.
+    depth: usize,
 }
 
 static STATE: Lock<State> = Lock::new(State {
-    sites: Map::new(),
-    spans: Map::new(),
-    stack: Vec::new(),
+    spans: Spans::new(),
+    stack: [0; 256],
+    depth: 0,
 });
-
-/// The host's limit for its stack.
-const STACK_LIMIT: usize = 1024;
 
 /// The id of every span that the host does not keep. Handles are positive i64, so no handle has it.
 const LOST: u64 = u64::MAX;
@@ -78,19 +64,14 @@ fn severity(level: &Level) -> Severity {
     }
 }
 
-fn site(metadata: &'static Metadata<'static>) -> Site {
+fn site(metadata: &Metadata<'_>) -> Site {
+    // Call sites are statics, so the address stands for one.
     let key = core::ptr::from_ref(metadata) as usize as u64;
-    STATE.with(|state| {
-        if let Some(site) = state.sites.get(key) {
-            return *site;
-        }
-        let site = register(metadata);
-        state.sites.insert(key, site);
-        site
-    })
+    SITES.get(key, |buffer| describe(metadata, buffer))
 }
 
-fn register(metadata: &Metadata<'_>) -> Site {
+/// Writes the descriptor of a call site; true if it is special.
+fn describe(metadata: &Metadata<'_>, buffer: &mut Buffer) -> bool {
     let (kind, severity, name) = if metadata.is_span() {
         (callsite::SPAN, 0, metadata.name())
     } else {
@@ -102,19 +83,13 @@ fn register(metadata: &Metadata<'_>) -> Site {
     let fields = metadata.fields();
     let texts = [name, metadata.target(), metadata.file().unwrap_or_default()];
     let line = metadata.line().unwrap_or_default();
-    let mut buffer = Buffer::new();
-    Place::new(kind, severity, fields.len(), line, texts).encode(&mut buffer);
-    let mut special = false;
+    Place::new(kind, severity, fields.len(), line, texts).encode(buffer);
+    let mut is_special = false;
     for field in fields {
-        buffer.push_texts(&[field.name()]);
-        special |= field.name().starts_with("otel.") || is_error(&field, metadata);
+        buffer.push_text(field.name());
+        is_special |= field.name().starts_with("otel.") || is_error(&field, metadata);
     }
-    let id = callsite::register(&buffer);
-    Site {
-        id,
-        enabled: abi::enabled(id),
-        special,
-    }
+    is_special
 }
 
 /// Whether a field says why the span of its event failed, as that of `#[instrument(err)]` does.
@@ -141,19 +116,15 @@ fn context(is_root: bool, parent: Option<&Id>) -> i64 {
 
 impl Subscriber for Host {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        match site(metadata).enabled {
-            abi::ALWAYS => Interest::always(),
-            abi::NEVER => Interest::never(),
-            _ => Interest::sometimes(),
+        match site(metadata).known() {
+            Some(true) => Interest::always(),
+            Some(false) => Interest::never(),
+            None => Interest::sometimes(),
         }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Reached only for call sites whose answer does not hold for good. The reference is not known to be 'static
-        // here, but the address is that of `register_callsite`.
-        let key = core::ptr::from_ref(metadata) as usize as u64;
-        let id = STATE.with(|state| state.sites.get(key).map_or(0, |site| site.id));
-        abi::enabled(id) & 1 != 0
+        site(metadata).is_enabled()
     }
 
     fn new_span(&self, span: &NewSpan<'_>) -> Id {
@@ -177,14 +148,14 @@ impl Subscriber for Host {
             references: 1,
             metadata,
         };
-        STATE.with(|state| state.spans.insert(handle as u64, open));
+        STATE.with(|state| state.spans.insert(handle, open));
         id(handle as u64)
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
         let handle = handle(span);
-        let open = STATE.with(|state| state.spans.get(handle as u64).copied());
-        let Some(Open { metadata, .. }) = open else {
+        let metadata = STATE.with(|state| Some(state.spans.get(handle)?.metadata));
+        let Some(metadata) = metadata else {
             return;
         };
         let mut visitor = Visitor::new(site(metadata), metadata);
@@ -223,7 +194,7 @@ impl Subscriber for Host {
         abi::log(site.id, severity, context, visitor.text.as_bytes(), list);
         if visitor.status == abi::STATUS_ERROR {
             // The host's own span of the call is not ours to fail.
-            let in_span = context > 0 || STATE.with(|state| !state.stack.is_empty());
+            let in_span = context > 0 || STATE.with(|state| state.depth > 0);
             if context >= 0 && in_span {
                 let why = list.get(visitor.description).unwrap_or_default();
                 abi::span_status(context, abi::STATUS_ERROR, why);
@@ -234,11 +205,7 @@ impl Subscriber for Host {
     fn enter(&self, span: &Id) {
         let handle = handle(span);
         if handle != 0 {
-            STATE.with(|state| {
-                if state.stack.len() < STACK_LIMIT && state.stack.try_reserve(1).is_ok() {
-                    state.stack.push(handle as u64);
-                }
-            });
+            STATE.with(|state| state.enter(handle));
             abi::span_enter(handle);
         }
     }
@@ -246,14 +213,14 @@ impl Subscriber for Host {
     fn exit(&self, span: &Id) {
         let handle = handle(span);
         if handle != 0 {
-            STATE.with(|state| state.leave(handle as u64));
+            STATE.with(|state| state.exit(handle));
             abi::span_exit(handle);
         }
     }
 
     fn clone_span(&self, span: &Id) -> Id {
         STATE.with(|state| {
-            if let Some(open) = state.spans.get(span.into_u64()) {
+            if let Some(open) = state.spans.get(handle(span)) {
                 open.references += 1;
             }
         });
@@ -261,32 +228,33 @@ impl Subscriber for Host {
     }
 
     fn try_close(&self, span: Id) -> bool {
-        let key = span.into_u64();
+        let handle = handle(&span);
         let is_last = STATE.with(|state| {
-            let Some(open) = state.spans.get(key) else {
+            let Some(open) = state.spans.get(handle) else {
                 return false;
             };
             open.references -= 1;
             if open.references > 0 {
                 return false;
             }
-            state.spans.remove(key);
-            state.leave(key);
+            state.spans.remove(handle);
             true
         });
         if is_last {
-            abi::span_end(handle(&span));
+            abi::span_end(handle);
         }
         is_last
     }
 
     fn current_span(&self) -> Current {
         STATE.with(|state| {
-            let open = state.stack.last().copied().and_then(|key| {
-                let metadata = state.spans.get(key)?.metadata;
-                Some(Current::new(id(key), metadata))
-            });
-            open.unwrap_or_else(Current::none)
+            let Some(&handle) = state.stack.get(state.depth.wrapping_sub(1)) else {
+                return Current::none();
+            };
+            match state.spans.get(handle) {
+                Some(open) => Current::new(id(handle as u64), open.metadata),
+                None => Current::none(),
+            }
         })
     }
 }
@@ -297,13 +265,27 @@ fn id(number: u64) -> Id {
 }
 
 impl State {
-    /// Takes the innermost entry of a span off the stack.
-    fn leave(&mut self, key: u64) {
-        if let Some(at) = self.stack.iter().rposition(|entered| *entered == key) {
-            let after = self.stack.len() - 1;
-            self.stack.copy_within(at + 1.., at);
-            self.stack.truncate(after);
+    fn enter(&mut self, handle: i64) {
+        if let Some(top) = self.stack.get_mut(self.depth) {
+            *top = handle;
         }
+        self.depth += 1;
+    }
+
+    /// Takes away the innermost entry of a span.
+    fn exit(&mut self, handle: i64) {
+        let Some(entered) = self.stack.get_mut(..self.depth) else {
+            self.depth -= 1; // one of those that are not remembered, as far as is known
+            return;
+        };
+        let Some(at) = entered.iter().rposition(|entry| *entry == handle) else {
+            return;
+        };
+        let mut above = 0;
+        for entry in entered[at..].iter_mut().rev() {
+            core::mem::swap(entry, &mut above);
+        }
+        self.depth -= 1;
     }
 }
 
@@ -355,15 +337,11 @@ impl Visitor {
 
     #[inline(never)]
     fn put(&mut self, field: &Field, value: Value<'_>) {
-        self.encode(field, |buffer| value.encode(buffer));
-    }
-
-    fn encode(&mut self, field: &Field, value: impl FnOnce(&mut Buffer)) {
         let name = field.name();
         let mark = self.list.key(self.site.id, field.index(), name);
         let at = self.list.buffer.len();
-        value(&mut self.list.buffer);
-        if self.site.special {
+        value.encode(&mut self.list.buffer);
+        if self.site.is_special {
             self.interpret(name, mark, at);
         }
         self.list.close(mark);
@@ -430,17 +408,15 @@ impl Visit for Visitor {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.record_u128(field, value.into());
+        self.put(field, value.to_value());
     }
 
     fn record_u128(&mut self, field: &Field, value: u128) {
-        self.encode(field, |buffer| integer(false, value, buffer));
+        self.put(field, value.to_value());
     }
 
     fn record_i128(&mut self, field: &Field, value: i128) {
-        self.encode(field, |buffer| {
-            integer(value < 0, value.unsigned_abs(), buffer)
-        });
+        self.put(field, value.to_value());
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -456,7 +432,7 @@ impl Visit for Visitor {
         if self.is_body(field) {
             let _ = fmt::write(&mut self.text, format_args!("{value:?}"));
         } else {
-            self.encode(field, |buffer| formatted(format_args!("{value:?}"), buffer));
+            self.put(field, debug(value).to_value());
         }
     }
 }

@@ -246,44 +246,28 @@ macro_rules! large_integers {
 }
 large_integers!(isize u64 usize i128 u128);
 
-/// An integer where it fits an `i64`, else its decimal text.
-pub(crate) fn integer(negative: bool, magnitude: u128, buffer: &mut Buffer) {
-    const SMALLEST: u128 = 1 << 63;
-    if magnitude < SMALLEST || (negative && magnitude == SMALLEST) {
-        let magnitude = magnitude as i64;
-        let value = if negative {
-            magnitude.wrapping_neg()
-        } else {
-            magnitude
-        };
-        return Value::I64(value).encode(buffer);
+/// An integer that does not fit an `i64`, as its decimal text.
+#[inline(never)]
+fn integer(negative: bool, magnitude: u128, buffer: &mut Buffer) {
+    let at = buffer.len();
+    sized(STRING, if negative { b"-" } else { b"" }, buffer);
+    let digits = [96, 64, 32, 0].map(|shift| (magnitude >> shift) as u32);
+    decimals(digits, buffer);
+    buffer.patch_size(at + 1);
+}
+
+/// Long division by ten of four digits of 32 bits: far less code than division of 128 bits, which core::fmt would bring.
+fn decimals(mut digits: [u32; 4], buffer: &mut Buffer) {
+    let mut remainder = 0u64;
+    for digit in &mut digits {
+        let part = remainder << 32 | u64::from(*digit);
+        *digit = (part / 10) as u32;
+        remainder = part % 10;
     }
-    // Long division of four 32-bit digits by ten: far less code than 128-bit division, which core::fmt would bring.
-    let mut digits = [
-        magnitude as u32,
-        (magnitude >> 32) as u32,
-        (magnitude >> 64) as u32,
-        (magnitude >> 96) as u32,
-    ];
-    let mut text = [b'-'; 40]; // a sign and 39 decimals
-    let mut start = text.len();
-    for place in text.iter_mut().rev() {
-        let mut remainder = 0u64;
-        for digit in digits.iter_mut().rev() {
-            let part = remainder << 32 | u64::from(*digit);
-            *digit = (part / 10) as u32;
-            remainder = part % 10;
-        }
-        *place = b'0' + remainder as u8;
-        start -= 1;
-        if digits == [0; 4] {
-            break;
-        }
+    if digits != [0; 4] {
+        decimals(digits, buffer);
     }
-    if negative && start > 0 {
-        start -= 1; // the sign that is already there
-    }
-    sized(STRING, text.get(start..).unwrap_or(&text), buffer);
+    buffer.push_int(u64::from(b'0') + remainder, 1);
 }
 
 impl<T: ToValue> ToValue for Option<T> {
