@@ -1,0 +1,6 @@
+//! The conformance scenarios (`tests/conformance/README.md`) in Rust: by the direct API under their own names, by `tracing` and
+//! by `log` under names with that prefix, as far as those can express them.
+
+mod direct;
+mod logger;
+mod tracer;
