@@ -3,8 +3,9 @@
 use crate::buffer::Buffer;
 use crate::value::Value;
 
-/// The attribute that says how many attributes found no room in the guest.
-const LEFT_OUT: &str = "wasmscope.left_out";
+/// How many attributes found no room in the guest, by OpenTelemetry's name for that
+/// (<https://opentelemetry.io/docs/specs/otel/common/mapping-to-non-otlp/>).
+const LEFT_OUT: &str = "otel.dropped_attributes_count";
 
 /// A list being encoded. An attribute that finds no room (no memory; without the feature `alloc`, more than
 /// the buffer on the stack) is left out and counted.

@@ -55,6 +55,7 @@ pub(crate) struct Site {
     /// The host's answer to `enabled`.
     enabled: u8,
     /// Whether it has fields that mean more than an attribute.
+    #[cfg_attr(not(feature = "tracing"), allow(dead_code))]
     pub(crate) is_special: bool,
 }
 

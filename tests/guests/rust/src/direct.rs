@@ -1,4 +1,4 @@
-//! The scenarios by the direct API.
+//! The scenarios by the direct API. The scenarios' spans have no target.
 
 use wasmscope::{
     attributes, error, fatal, info, span, trace, warn, AttributeSet, Context, Counter, Gauge,
@@ -38,20 +38,20 @@ pub extern "C" fn log_event() {
 
 #[no_mangle]
 pub extern "C" fn span_nested() {
-    let outer = span!(kind: Kind::Server, "outer", a = 1);
+    let outer = span!(target: "", kind: Kind::Server, "outer", a = 1);
     let _outer = outer.enter();
     info!(target: "conformance", "inside outer");
-    let inner = span!("inner");
+    let inner = span!(target: "", "inner");
     let _inner = inner.enter();
     info!(target: "conformance", "inside inner");
 }
 
 #[no_mangle]
 pub extern "C" fn span_details() {
-    let target = span!("target");
+    let target = span!(target: "", "target");
     let ended = target.context();
     target.end();
-    let details = span!("details");
+    let details = span!(target: "", "details");
     details.set_attribute("later", "yes");
     details.event("cache.miss", attributes![key = "k"]);
     details.link(ended, attributes![why = "because"]);
@@ -61,9 +61,9 @@ pub extern "C" fn span_details() {
 
 #[no_mangle]
 pub extern "C" fn span_parents() {
-    let parent = span!("parent");
-    let child = span!(parent: &parent, "child");
-    let root = span!(parent: Context::NONE, "root");
+    let parent = span!(target: "", "parent");
+    let child = span!(target: "", parent: &parent, "child");
+    let root = span!(target: "", parent: Context::NONE, "root");
     parent.end();
     child.end();
     root.end();
@@ -71,7 +71,7 @@ pub extern "C" fn span_parents() {
 
 #[no_mangle]
 pub extern "C" fn exception() {
-    let failing = span!("failing").entered();
+    let failing = span!(target: "", "failing").entered();
     failing.exception("ValueError", "bad value", "at f");
     failing.set_error("bad value");
 }
@@ -107,7 +107,7 @@ pub extern "C" fn propagation() {
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let remote = wasmscope::remote_context(traceparent, "vendor=x");
     let parent = remote.as_ref().map_or(Context::CURRENT, Context::from);
-    let span = span!(kind: Kind::Server, parent: parent, "from remote").entered();
+    let span = span!(target: "", kind: Kind::Server, parent: parent, "from remote").entered();
     span.set_attributes(attributes![
         outgoing = wasmscope::inject("traceparent"),
         trace_id = wasmscope::span_context().map(|ids| ids.trace_id_hex()),
@@ -117,14 +117,14 @@ pub extern "C" fn propagation() {
 
 #[no_mangle]
 pub extern "C" fn unicode() {
-    span!("späń 🦀", "🔑" = "日本語").end();
+    span!(target: "", "späń 🦀", "🔑" = "日本語").end();
     info!(target: "conformance", "日本語 ∓");
 }
 
 #[no_mangle]
 pub extern "C" fn limits() {
     info!(target: "conformance", "x".repeat(70_000));
-    span!("limits", long = "y".repeat(20_000)).end();
+    span!(target: "", "limits", long = "y".repeat(20_000)).end();
     let names: Vec<String> = (0..130).map(|i| format!("a{i}")).collect();
     let many: Vec<(&str, Value)> = names
         .iter()
@@ -137,14 +137,14 @@ pub extern "C" fn limits() {
 #[no_mangle]
 pub extern "C" fn trap() {
     wasmscope::init();
-    let _doomed = span!("doomed").entered();
+    let _doomed = span!(target: "", "doomed").entered();
     warn!(target: "conformance", "about to fail");
     panic!("boom");
 }
 
 #[no_mangle]
 pub extern "C" fn open_span() {
-    let left = span!("left open");
+    let left = span!(target: "", "left open");
     std::mem::forget(left.enter());
     std::mem::forget(left);
 }
@@ -164,7 +164,7 @@ pub extern "C" fn rust_values() {
         user.name = "Zoë".to_string(),
         letter = 'ß',
         debug = wasmscope::debug(&[Some(1), None]),
-        display = wasmscope::display(&1.5),
+        display = wasmscope::display('ß'),
         none,
         nested = [[1, 2], [3, 4]].to_value(),
     );

@@ -21,7 +21,7 @@ pub extern "C" fn logger_log_attributes() {
 #[no_mangle]
 pub extern "C" fn logger_values() {
     wasmscope::init();
-    info!(target: "conformance", large = u64::MAX, shown:% = 1.5, debug:? = [Some(1), None]; "{} of {}", 7, 42);
+    info!(target: "conformance", large = u64::MAX, shown:% = 'ß', debug:? = [Some(1), None]; "{} of {}", 7, 42);
 }
 
 #[no_mangle]

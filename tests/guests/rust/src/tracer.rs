@@ -101,21 +101,34 @@ pub extern "C" fn tracing_details() {
 #[no_mangle]
 pub extern "C" fn tracing_values() {
     wasmscope::init();
-    let failure = std::num::ParseIntError::clone(&"x".parse::<i32>().unwrap_err());
+    let cause = Refused { order: 7 };
     info!(
         target: "conformance",
         large = u64::MAX,
         larger = i128::MIN,
         small = 7u128,
-        shown = %1.5,
+        shown = %'ß',
         debug = ?[Some(1), None],
-        cause = &failure as &(dyn std::error::Error + 'static),
+        cause = &cause as &(dyn std::error::Error + 'static),
         empty = field::Empty,
         "{} of {}",
         7,
         42,
     );
 }
+
+#[derive(Debug)]
+struct Refused {
+    order: i32,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "order {} refused", self.order)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 #[no_mangle]
 pub extern "C" fn tracing_instrument() {
@@ -132,7 +145,7 @@ pub extern "C" fn tracing_instrument() {
 }
 
 #[instrument(err, target = "conformance")]
-fn check(order: i32) -> Result<(), String> {
+fn check(order: i32) -> Result<(), Refused> {
     info!(target: "conformance", "checking");
-    Err(format!("order {order} refused"))
+    Err(Refused { order })
 }
