@@ -26,6 +26,8 @@ mod spans;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod value;
+#[cfg(test)]
+mod vectors;
 
 #[doc(hidden)]
 pub use callsite::CallSite;

@@ -246,6 +246,13 @@ instruments! {
     set, set_with;
 }
 
+#[cfg(test)]
+impl<N: Number> Histogram<N> {
+    pub(crate) fn describe(&self, buffer: &mut Buffer) {
+        self.instrument.encode(buffer);
+    }
+}
+
 impl<N: Number> Histogram<N> {
     /// Where the buckets end, as advice to the host: finite and strictly increasing. Without it the host decides.
     #[must_use]
