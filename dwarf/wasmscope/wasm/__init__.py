@@ -1,0 +1,3 @@
+"""A small reader of the WebAssembly binary format."""
+
+__all__: list[str] = []

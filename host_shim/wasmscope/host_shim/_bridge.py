@@ -1,0 +1,568 @@
+"""The bridge: what an application makes one of."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import logging
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from time import time_ns
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import wasmtime
+from opentelemetry import propagate
+from opentelemetry._logs import LoggerProvider
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.propagators.textmap import TextMapPropagator, default_setter
+from opentelemetry.trace import TracerProvider
+
+from wasmscope.errors import ConfigurationError, LinkError
+from wasmscope.host_shim._accounting import ModuleUsage, Usage
+from wasmscope.host_shim._calls import Caller, CallFrame
+from wasmscope.host_shim._clock import ThreadClock
+from wasmscope.host_shim._flusher import Flusher
+from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._instance import CallRunner, GuestInstance
+from wasmscope.host_shim._limits import Limits
+from wasmscope.host_shim._link import Binding, Natives
+from wasmscope.host_shim._plan import ImportPlan, plan_imports
+from wasmscope.host_shim._rejections import Rejections, RejectionTotals
+from wasmscope.host_shim._signals import Inject, ModuleIdentity, Signals
+from wasmscope.host_shim._version import version as own_version
+from wasmscope.host_shim._wasi import Environment, Stdio, StdioMode
+from wasmscope.host_shim._wasmtime import StoreFuel
+from wasmscope.host_shim._wasmtime_ffi import Native, store_address
+from wasmscope.host_shim.attributes import WASM_MODULE_NAME, WASM_TENANT
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Bridge", "BridgeLinker"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_logger = logging.getLogger("wasmscope.host_shim")
+_STDIO_MODES = ("tee", "log", "off")
+_LEFT_OPEN = "the span was still open when its instance was closed"
+
+
+class Bridge:
+    """Makes the telemetry of WebAssembly guests OpenTelemetry's.
+
+    One for an application is enough; it can be shared by threads (a `wasmtime.Store` cannot). ::
+
+        bridge = Bridge()
+        instance = bridge.instantiate(linker, store, module, name="plugin")
+        instance.exports(store)["run"](store)
+
+    Guarantees: a guest's telemetry never raises into the application and never traps the guest; what cannot be used
+    is counted.
+
+    *Security*: names, versions and tenants come from the host; a guest cannot set attributes under ``wasm.``.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
+        propagator: TextMapPropagator | None = None,
+        limits: Limits | None = None,
+        logs_as_span_events: bool = False,
+        min_severity: int = 0,
+        native: bool = True,
+    ) -> None:
+        """Make a bridge.
+
+        Args:
+            tracer_provider: For spans; None for the global one, resolved late.
+            meter_provider: For metrics; likewise.
+            logger_provider: For logs; likewise.
+            propagator: For outgoing context; None for the global one, which ``OTEL_PROPAGATORS`` sets.
+            limits: What a guest may send at most.
+            logs_as_span_events: Whether each log record also becomes an event of the current span, for backends that
+                show only traces.
+            min_severity: Logs below this OpenTelemetry severity number (1-24) are dropped, and guests are told not
+                to make them.
+            native: Whether to use wasmtime's C API where it works; False uses the public API, slower and otherwise
+                the same.
+
+        Raises:
+            ConfigurationError: If ``min_severity`` is not 0-24.
+        """
+        if not 0 <= min_severity <= 24:
+            raise ConfigurationError(f"min_severity={min_severity}: a severity number is 1-24, or 0 for all")
+        self._limits = limits or Limits()
+        self._logs_as_events = logs_as_span_events
+        self._min_severity = min_severity
+        self._inject: Inject = _inject_global if propagator is None else functools.partial(_inject_with, propagator)
+        self._signals = Signals(tracer_provider, meter_provider, logger_provider)
+        self._tracer = self._signals.tracer("wasmscope", own_version())
+        self._rejections = RejectionTotals()
+        self._clock = ThreadClock()
+        self._flusher = Flusher(self._signals.providers)
+        self._lock = threading.RLock()
+        self._usages: dict[tuple[str, str | None], Usage] = {}
+        self._keys = itertools.count(1)
+        self._closers: dict[int, Callable[[int | None], None]] = {}
+        self._contexts: dict[int, int] = {}
+        self._late: list[tuple[int, int]] = []
+        self._running: dict[int, CallFrame] = {}
+        self._plans: weakref.WeakKeyDictionary[wasmtime.Module, ImportPlan] = weakref.WeakKeyDictionary()
+        self._natives = Natives(Native.load() if native else None, self._arrive)
+        # Called by the runtime when a store goes; kept here, and by the stores' guests through their closers.
+        self._finalizer = Natives.finalizer(self._store_gone)
+        self._is_closed = False
+        self._observe()
+        atexit.register(self.close)
+
+    # Instances.
+
+    def instantiate(
+        self,
+        linker: wasmtime.Linker,
+        store: wasmtime.Store,
+        module: wasmtime.Module,
+        *,
+        name: str,
+        version: str | None = None,
+        tenant: str | None = None,
+        stdio: StdioMode = "tee",
+    ) -> GuestInstance:
+        """Instantiate a module, as ``linker.instantiate(store, module)`` does, and watch the instance.
+
+        wasmscope's own imports are defined for this instance alone; all others come from the linker.
+        AssemblyScript's ``env.abort``,
+        ``env.trace`` and ``env.seed`` are served if the linker does not define them.
+
+        Args:
+            linker: Defines the module's other imports.
+            store: Where to instantiate.
+            module: The module.
+            name: What the module is called in all telemetry.
+            version: Its version, or None.
+            tenant: On whose behalf it runs, or None.
+            stdio: What becomes of lines a WASI guest writes to standard output and error; see `StdioMode`.
+
+        Raises:
+            AbiError: If the module imports a wasmscope function or version that this host does not have. Nothing of
+            it has run.
+            LinkError: If it imports something that the linker does not define.
+            ConfigurationError: If ``stdio`` is not a mode.
+            wasmtime.Trap: If the module's start function traps.
+        """
+        if stdio not in _STDIO_MODES:
+            raise ConfigurationError(f"stdio={stdio!r}: one of {', '.join(_STDIO_MODES)}")
+        self._end_late()
+        plan = self._plan(module, name)
+        binding = self._bind(ModuleIdentity(name, version, tenant), plan)
+        guest = binding.guest
+        natives = self._natives
+        wasi: dict[str, wasmtime.Func] = {}
+        try:
+            externs, wasi = self._imports(linker, store, plan, binding, stdio)
+            if plan.memory_import is not None:
+                memory = externs[plan.memory_import]
+                if isinstance(memory, wasmtime.Memory):
+                    guest.attach_memory(natives.memory(store, memory))
+            runner, caller = self._runner(binding, store)
+            natives.watch(store, binding.key, self._finalizer, self._store_collected)
+            instance: wasmtime.Instance = runner.run(
+                "instantiate", wasmtime.Instance, store, module, externs, is_instantiation=True
+            )
+        except BaseException:
+            self._close_guest(binding.key)
+            raise
+        exported = None if plan.memory_export is None else instance.exports(store)[plan.memory_export]
+        memory = externs[plan.memory_import] if plan.memory_import is not None else exported
+        if isinstance(memory, wasmtime.Memory):
+            guest.attach_memory(natives.memory(store, memory))
+            if wasi:
+                binding.forward = natives.forwarder(store, memory, wasi)
+        natives.arrived(binding)
+        caller.note_memory()
+        return self._watched(store, instance, runner, binding)
+
+    def adopt(
+        self,
+        store: wasmtime.Store,
+        instance: wasmtime.Instance,
+        *,
+        name: str,
+        version: str | None = None,
+        tenant: str | None = None,
+    ) -> GuestInstance:
+        """Watch an instance that was made by a linker with this bridge's functions (`define`).
+
+        Guests made so are told apart by their store: for several in one store use `instantiate`. What the guest
+        reported before (its start function)
+        belongs to it too.
+
+        Args:
+            store: The instance's store.
+            instance: The instance.
+            name: What the module is called in all telemetry from now on.
+            version: Its version, or None.
+            tenant: On whose behalf it runs, or None.
+
+        Raises:
+            ConfigurationError: If the store has an adopted guest already.
+        """
+        self._end_late()
+        address = store_address(store)
+        with self._lock:
+            if address in self._contexts:
+                raise ConfigurationError(
+                    f"adopt(name={name!r}): the store has an adopted guest already; "
+                    "use Bridge.instantiate for several in one store"
+                )
+            early = self._natives.by_context.get(address)
+            binding = self._bind(ModuleIdentity(name, version, tenant), None, early)
+            self._contexts[address] = binding.key
+            self._natives.by_context[address] = binding.guest
+        exports = instance.exports(store)
+        memory = exports["memory"] if "memory" in exports else next(
+            (item for item in exports.by_index if isinstance(item, wasmtime.Memory)), None
+        )  # fmt: skip
+        if isinstance(memory, wasmtime.Memory):
+            binding.guest.attach_memory(self._natives.memory(store, memory))
+        runner, caller = self._runner(binding, store)
+        self._natives.watch(store, binding.key, self._finalizer, self._store_collected)
+        caller.note_memory()
+        return self._watched(store, instance, runner, binding)
+
+    def define(self, linker: wasmtime.Linker, *, memory64: bool = False) -> None:
+        """Define the guest ABI's functions in a linker, for code that instantiates by itself and calls `adopt`.
+
+        Args:
+            linker: Where.
+            memory64: Whether its guests have 64-bit memories.
+
+        Raises:
+            wasmtime.WasmtimeError: If the linker has them already.
+        """
+        self._natives.define(linker, memory64=memory64)
+
+    def check(self, module: wasmtime.Module, name: str) -> None:
+        """Check that this host serves a module's wasmscope imports; `instantiate` does by itself.
+
+        Args:
+            module: The module.
+            name: What to call it in the error.
+
+        Raises:
+            AbiError: If it does not.
+        """
+        self._plan(module, name)
+
+    def linker(self, engine: wasmtime.Engine) -> BridgeLinker:
+        """Make a linker whose host functions are told apart from guest code in all accounts.
+
+        Args:
+            engine: The engine.
+        """
+        return BridgeLinker(self, engine)
+
+    def host_function(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Wrap a host function so that the bridge knows of it.
+
+        Its time is then not counted as the guest's, and its exception reaches the thread it was raised in.
+
+        Args:
+            function: What is given to ``Linker.define_func`` or `wasmtime.Func`.
+        """
+        clock = self._clock
+
+        @functools.wraps(function)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+            stretch = clock.push(is_guest=False)
+            try:
+                return function(*args, **kwargs)
+            except BaseException as error:
+                if stretch.parent is not None:
+                    stretch.parent.error = error
+                raise
+            finally:
+                clock.pop(stretch)
+
+        return wrapped
+
+    def usage(self) -> tuple[ModuleUsage, ...]:
+        """Give what each module used for each tenant, in the order they first came."""
+        with self._lock:
+            return tuple(usage.snapshot() for usage in self._usages.values())
+
+    def rejected(self) -> dict[tuple[str, str | None, str], int]:
+        """Give how much of guests' telemetry could not be used, by module, tenant and reason."""
+        return self._rejections.snapshot()
+
+    def close(self) -> None:
+        """End the telemetry of all instances. Calls into them still work; they are not traced well any more."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        atexit.unregister(self.close)
+        self._end_late()
+        for key in list(self._closers):
+            self._close_guest(key)
+        self._flusher.wait(5.0)
+
+    def __enter__(self) -> Self:
+        """Give the bridge itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    # Making guests.
+
+    def _plan(self, module: wasmtime.Module, name: str) -> ImportPlan:
+        with self._lock:
+            plan = self._plans.get(module)
+            if plan is None:
+                plan = self._plans[module] = plan_imports(module, name)
+            return plan
+
+    def _guest(self, identity: ModuleIdentity) -> Guest:
+        return Guest(
+            identity,
+            self._signals.module(identity),
+            Rejections(identity.name, identity.tenant, self._rejections),
+            limits=self._limits,
+            clock=self._clock,
+            inject=self._inject,
+            flush=self._flusher.request,
+            logs_as_span_events=self._logs_as_events,
+            min_severity=self._min_severity,
+        )
+
+    def _bind(self, identity: ModuleIdentity, plan: ImportPlan | None, guest: Guest | None = None) -> Binding:
+        if guest is None:
+            guest = self._guest(identity)
+        else:
+            guest.rename(
+                identity, self._signals.module(identity), Rejections(identity.name, identity.tenant, self._rejections)
+            )
+        binding = Binding(next(self._keys), guest, plan)
+        self._natives.add(binding)
+        return binding
+
+    def _arrive(self, context: int) -> Guest:
+        """Make the guest for a store that calls before `adopt`."""
+        return self._guest(ModuleIdentity("wasm"))
+
+    def _imports(
+        self,
+        linker: wasmtime.Linker,
+        store: wasmtime.Store,
+        plan: ImportPlan,
+        binding: Binding,
+        stdio: StdioMode,
+    ) -> tuple[list[Any], dict[str, wasmtime.Func]]:
+        """Find all imports; those of WASI that are watched come also as the linker's own."""
+        natives = self._natives
+        externs: list[Any] = []
+        missing: list[tuple[str, str]] = []
+        wasi: dict[str, wasmtime.Func] = {}
+        for item in plan.imports:
+            if item.server == "abi":
+                externs.append(natives.abi(store, binding, item))
+                continue
+            try:
+                found: Any = linker.get(store, item.module, item.name)
+            except wasmtime.WasmtimeError:
+                if item.server == "assemblyscript":
+                    externs.append(natives.other(store, binding, item))
+                else:
+                    missing.append((item.module, item.name))
+                continue
+            is_output = item.name == "fd_write"
+            if item.server == "wasi" and isinstance(found, wasmtime.Func) and not (is_output and stdio == "off"):
+                wasi[item.name] = found
+                if is_output:
+                    binding.stdio = Stdio(binding.guest, stdio, self._limits.line_bytes)
+                else:
+                    binding.environment = Environment(binding.guest, self._inject)
+                found = natives.other(store, binding, item)
+            externs.append(found)
+        if missing:
+            names = ", ".join(f"{module}.{name}" for module, name in missing[:10])
+            raise LinkError(
+                f"module {binding.guest.identity.name!r} imports {names}{' …' if len(missing) > 10 else ''}, "
+                "which the linker does not define",
+                missing=tuple(missing),
+            )
+        return externs, wasi
+
+    def _runner(self, binding: Binding, store: wasmtime.Store) -> tuple[CallRunner, Caller]:
+        identity = binding.guest.identity
+        with self._lock:
+            key = (identity.name, identity.tenant)
+            usage = self._usages.get(key)
+            if usage is None:
+                usage = self._usages[key] = Usage(*key)
+        fuel = StoreFuel(store)
+        caller = Caller(binding.guest, self._tracer, self._clock, usage, fuel, self._running, id(store))
+        guest = binding.guest
+
+        def close(end_time_ns: int | None) -> None:
+            if binding.stdio is not None:
+                binding.stdio.flush()
+            guest.spans.fail(None, _LEFT_OPEN, end_time_ns=end_time_ns)
+            caller.close()
+
+        with self._lock:
+            self._closers[binding.key] = close
+        return CallRunner(binding, caller, self._natives.native), caller
+
+    def _watched(
+        self, store: wasmtime.Store, instance: wasmtime.Instance, runner: CallRunner, binding: Binding
+    ) -> GuestInstance:
+        return GuestInstance(store, instance, runner, functools.partial(self._close_guest, binding.key))
+
+    # The end of guests.
+
+    def _close_guest(self, key: int, end_time_ns: int | None = None) -> None:
+        with self._lock:
+            close = self._closers.pop(key, None)
+            for address, other in list(self._contexts.items()):
+                if other == key:
+                    del self._contexts[address]
+        if close is not None:
+            close(end_time_ns)
+
+    def _store_collected(self, key: int) -> None:
+        """Hear from the garbage collector that a guest's store went."""
+        self._natives.remove(key)
+        if key in self._closers:
+            self._late.append((key, time_ns()))
+
+    def _store_gone(self, key: int) -> None:
+        """Hear from the runtime that a guest's store goes."""
+        try:
+            binding = self._natives.bindings.get(key)
+            self._natives.remove(key)
+            if binding is not None:
+                binding.guest.attach_memory(None)
+                for address, guest in list(self._natives.by_context.items()):
+                    if guest is binding.guest:
+                        del self._natives.by_context[address]
+            if key not in self._closers:
+                return
+            if _is_collected():
+                # A collection may run in the middle of anything, also of an exporter that holds a lock: ending spans
+                # has to wait.
+                self._late.append((key, time_ns()))
+            else:
+                self._close_guest(key)
+        except Exception as error:
+            # There is nobody to raise to; a lost instance costs its open spans.
+            self._rejections.add("", None, "internal", 1)
+            _logger.warning("the end of a store could not be handled: %r", error)
+
+    def _end_late(self) -> None:
+        """End what collected stores left open."""
+        while self._late:
+            key, at = self._late.pop()
+            self._close_guest(key, at)
+
+    # The bridge's own metrics.
+
+    def _observe(self) -> None:
+        meter = self._signals.meter("wasmscope", own_version())
+        reference = weakref.ref(self)
+
+        def observe(pick: Callable[[ModuleUsage], float | None]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+            def callback(_options: CallbackOptions) -> Iterable[Observation]:
+                bridge = reference()
+                for usage in () if bridge is None else bridge.usage():
+                    value = pick(usage)
+                    if value is not None:
+                        yield Observation(value, _usage_attributes(usage.module, usage.tenant))
+
+            return callback
+
+        def rejected(_options: CallbackOptions) -> Iterable[Observation]:
+            bridge = reference()
+            for (module, tenant, reason), count in ({} if bridge is None else bridge.rejected()).items():
+                yield Observation(count, {**_usage_attributes(module, tenant), "reason": reason})
+
+        counter = meter.create_observable_counter
+        gauge = meter.create_observable_up_down_counter
+        counter("wasm.calls", [observe(lambda u: u.calls)], "{call}", "Calls from the host into the guest")
+        counter(
+            "wasm.call.errors",
+            [observe(lambda u: u.errors)],
+            "{call}",
+            "Calls that trapped, raised or exited with an error",
+        )
+        counter("wasm.cpu.time", [observe(lambda u: u.cpu_ns / 1e9)], "s", "Thread CPU time of guest code")
+        counter("wasm.host.time", [observe(lambda u: u.host_ns / 1e9)], "s", "Wall time in host functions")
+        counter("wasm.telemetry.time", [observe(lambda u: u.telemetry_ns / 1e9)], "s", "Wall time in telemetry calls")
+        counter("wasm.fuel.consumed", [observe(lambda u: u.fuel)], "{fuel}", "Fuel consumed")
+        gauge("wasm.instances", [observe(lambda u: u.instances)], "{instance}", "Live instances")
+        gauge("wasm.memory.usage", [observe(lambda u: u.memory_bytes)], "By", "Linear memory of live instances")
+        gauge("wasm.memory.peak", [observe(lambda u: u.memory_peak_bytes)], "By", "The most linear memory so far")
+        counter("wasmscope.rejected", [rejected], "{record}", "Guest telemetry that could not be used, by reason")
+
+
+class BridgeLinker(wasmtime.Linker):
+    """A `wasmtime.Linker` whose host functions all go through `Bridge.host_function`."""
+
+    def __init__(self, bridge: Bridge, engine: wasmtime.Engine) -> None:
+        """Make a linker; `Bridge.linker` does.
+
+        Args:
+            bridge: The bridge.
+            engine: The engine.
+        """
+        super().__init__(engine)
+        self._bridge = bridge
+
+    def define_func(
+        self,
+        module: str,
+        name: str,
+        ty: wasmtime.FuncType,
+        func: Callable[..., Any],
+        access_caller: bool = False,
+    ) -> None:
+        """Define a host function, as `wasmtime.Linker.define_func` does."""
+        super().define_func(module, name, ty, self._bridge.host_function(func), access_caller)
+
+
+def _inject_global(carrier: dict[str, str], context: Context | None) -> None:
+    # Looked up when it is used: the application may set it after it made the bridge.
+    propagate.inject(carrier, context)
+
+
+def _inject_with(propagator: TextMapPropagator, carrier: dict[str, str], context: Context | None) -> None:
+    # The default setter's type is for any mutable mapping, which the parameter's type does not say.
+    setter: Any = default_setter
+    propagator.inject(carrier, context, setter)
+
+
+def _usage_attributes(module: str, tenant: str | None) -> dict[str, str]:
+    return {WASM_MODULE_NAME: module} if tenant is None else {WASM_MODULE_NAME: module, WASM_TENANT: tenant}
+
+
+def _is_collected() -> bool:
+    """Whether a store goes because nobody refers to it any more, rather than by its ``close``."""
+    frame = sys._getframe()
+    for _ in range(12):
+        if frame.f_code.co_name == "__del__":
+            return True
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return False

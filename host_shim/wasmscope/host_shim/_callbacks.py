@@ -1,0 +1,150 @@
+"""Python functions behind the ABI's host functions.
+
+They are generated, one for each function of the ABI and way of being called, because there is no room for a generic
+one: unpacking by a loop costs more than
+the record itself. What they do is always the same: find the guest, mask the arguments, call the method, charge the
+time, and let nothing out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from time import perf_counter_ns
+from typing import Any, Final
+
+from wasmscope.host_shim._abi import Signature
+from wasmscope.host_shim._clock import SLOW_NS
+from wasmscope.host_shim._guest import Guest
+
+__all__ = ["public_callback", "raw_callback"]
+
+_PACK_I64: Final = Struct("<q").pack
+_UNPACK_F64: Final = Struct("<d").unpack
+
+_RAW = """
+def {name}(env, caller, v, n):
+    started = clock()
+    try:
+        try:
+            guest = guests[{key}]
+        except KeyError:
+            guest = arriving({key}, caller)
+        {fetch}
+        {assign}guest.{name}({args})
+    except BaseException as error:
+        failed({key}, error)
+        {zero}
+        return 0
+    duration = clock() - started
+    stretch = guest.stretch
+    if stretch is None:
+        guest.charge(duration)
+    elif duration < slow:
+        stretch.telemetry_ns += duration
+    else:
+        stretch.charge(duration)
+    return 0
+"""
+
+_PUBLIC = """
+def {name}({params}):
+    started = clock()
+    guest = find()
+    try:
+        return guest.{name}({args})
+    except BaseException as error:
+        failed(error)
+        return {zero}
+    finally:
+        guest.charge(clock() - started)
+"""
+
+
+def raw_callback(
+    name: str,
+    signature: Signature,
+    *,
+    memory64: bool,
+    guests: dict[int, Guest],
+    arriving: Callable[[int, int], Guest],
+    failed: Callable[[int, BaseException], None],
+    context_of: Callable[[int], int] | None = None,
+) -> Callable[[int, int, Any, int], int]:
+    """Make the function behind an unchecked callback.
+
+    Args:
+        name: Name of the ABI function, and of the `Guest` method.
+        signature: Its type.
+        memory64: Whether addresses are 64 bits wide.
+        guests: The guests by key.
+        arriving: Finds the guest of a key that is not among them yet, given the caller.
+        failed: Is told what was raised, with the key.
+        context_of: Gives the key for a caller; None if the callback's environment is the key.
+    """
+    args: list[str] = []
+    names = [f"a{index}" for index in range(len(signature.params))]
+    # One slice of every other word is cheaper than a look at each.
+    fetch = f"{', '.join(names)}, = v[0 : {2 * len(names)} : 2]" if names else "pass"
+    for value, kind in zip(names, signature.params, strict=True):
+        if kind == "d":
+            args.append(f"unpack(pack({value}))[0]")
+        elif kind == "i" or (kind == "p" and not memory64):
+            args.append(f"{value} & 0xFFFFFFFF")
+        elif kind == "p":
+            args.append(f"{value} & 0xFFFFFFFFFFFFFFFF")
+        else:
+            args.append(value)
+    source = _RAW.format(
+        name=name,
+        key="env" if context_of is None else "context_of(caller)",
+        args=", ".join(args),
+        fetch=fetch,
+        assign="v[0] = " if signature.result else "",
+        zero="v[0] = 0" if signature.result else "",
+    )
+    scope: dict[str, Any] = {
+        "clock": perf_counter_ns,
+        "guests": guests,
+        "arriving": arriving,
+        "failed": failed,
+        "context_of": context_of,
+        "pack": _PACK_I64,
+        "unpack": _UNPACK_F64,
+        "slow": SLOW_NS,
+    }
+    exec(source, scope)
+    function: Callable[[int, int, Any, int], int] = scope[name]
+    return function
+
+
+def public_callback(
+    name: str,
+    signature: Signature,
+    *,
+    memory64: bool,
+    find: Callable[[], Guest],
+    failed: Callable[[BaseException], None],
+) -> Callable[..., Any]:
+    """Make the function for wasmtime's public API, which passes Python numbers.
+
+    Args:
+        name: Name of the ABI function, and of the `Guest` method.
+        signature: Its type.
+        memory64: Whether addresses are 64 bits wide.
+        find: Gives the guest.
+        failed: Is told what was raised.
+    """
+    params = [f"v{index}" for index in range(len(signature.params))]
+    args: list[str] = []
+    for param, kind in zip(params, signature.params, strict=True):
+        wide = kind == "p" and memory64
+        mask = "0xFFFFFFFFFFFFFFFF" if wide else "0xFFFFFFFF"
+        args.append(param if kind in "ld" else f"{param} & {mask}")
+    source = _PUBLIC.format(
+        name=name, params=", ".join(params), args=", ".join(args), zero="0" if signature.result else "None"
+    )
+    scope: dict[str, Any] = {"clock": perf_counter_ns, "find": find, "failed": failed}
+    exec(source, scope)
+    function: Callable[..., Any] = scope[name]
+    return function

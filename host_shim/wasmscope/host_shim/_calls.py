@@ -1,0 +1,252 @@
+"""Calls from the host into a guest: the span around each, and what it cost."""
+
+from __future__ import annotations
+
+from contextvars import Token
+from typing import Final
+
+from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode, Tracer, get_current_span, set_span_in_context
+
+from wasmscope.host_shim._accounting import CallCost, Usage
+from wasmscope.host_shim._clock import Stretch, ThreadClock
+from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._packed import Attributes
+from wasmscope.host_shim._runtime import GuestStore
+from wasmscope.host_shim._spans import GuestSpan
+from wasmscope.host_shim._traps import Failure
+from wasmscope.host_shim.attributes import (
+    WASM_CALL_CPU_TIME,
+    WASM_CALL_FUEL,
+    WASM_CALL_HOST_TIME,
+    WASM_MEMORY_SIZE,
+    WASM_MODULE_NAME,
+    WASM_MODULE_VERSION,
+    WASM_TRAP_CODE,
+)
+
+__all__ = ["CallFrame", "Caller"]
+
+
+_NOT_STARTED: Final = Stretch(None, is_guest=True)
+
+
+class CallFrame:
+    """One call into a guest, while it runs.
+
+    Attributes:
+        span: The host's span of the call.
+        context: OpenTelemetry's context with that span.
+        entered: The guest spans that are entered, innermost last.
+        target: The host's span, for functions that change "the current span".
+        previous: The call into the same guest that this one is nested in (by re-entrancy), or None.
+        stretch: Its time.
+        cpu_ns: CPU time of the guest's own code, once stopped.
+        duration_ns: Wall time, once stopped.
+        reported: What the guest last said by ``exception``, or None.
+        counts: Whether it counts as a call.
+    """
+
+    __slots__ = (
+        "_fuel_after",
+        "_fuel_before",
+        "_nested_fuel",
+        "_outer",
+        "_token",
+        "context",
+        "counts",
+        "cpu_ns",
+        "duration_ns",
+        "entered",
+        "previous",
+        "reported",
+        "span",
+        "stretch",
+        "target",
+    )
+
+    def __init__(self, span: Span, context: Context, previous: CallFrame | None, *, counts: bool) -> None:
+        self.span = span
+        self.context = context
+        self.stretch: Stretch = _NOT_STARTED
+        self.cpu_ns = 0
+        self.duration_ns = 0
+        self.previous = previous
+        self.entered: list[GuestSpan] = []
+        self.target = GuestSpan(0, span, (), self)
+        self.reported: str | None = None
+        self.counts = counts
+        self._token: Token[Context] | None = None
+        self._fuel_before: int | None = None
+        self._fuel_after: int | None = None
+        self._nested_fuel = 0
+        self._outer: CallFrame | None = None
+
+
+class Caller:
+    """Begins and ends the calls into one guest.
+
+    Guarantees: every `begin` is followed by one `stop` and one `end`; they nest like the calls. The host's context
+    after
+    `end` is what it was before
+    `begin`, whatever the guest entered.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_clock",
+        "_guest",
+        "_memory_bytes",
+        "_running",
+        "_store",
+        "_store_key",
+        "_tracer",
+        "_usage",
+    )
+
+    def __init__(
+        self,
+        guest: Guest,
+        tracer: Tracer,
+        clock: ThreadClock,
+        usage: Usage,
+        store: GuestStore,
+        running: dict[int, CallFrame],
+        store_key: int,
+    ) -> None:
+        self._guest = guest
+        self._tracer = tracer
+        self._clock = clock
+        self._usage = usage
+        self._store = store
+        # The innermost call of each store, by the store's key: guests in one store share its fuel.
+        self._running = running
+        self._store_key = store_key
+        identity = guest.identity
+        self._attributes: Attributes = {WASM_MODULE_NAME: identity.name, **identity.attributes()}
+        if identity.version is not None:
+            self._attributes[WASM_MODULE_VERSION] = identity.version
+        self._memory_bytes = 0
+        usage.add_instance()
+
+    def begin(self, function: str, *, is_instantiation: bool = False) -> CallFrame:
+        """Begin a call.
+
+        Args:
+            function: The export's name.
+            is_instantiation: Whether the module is being instantiated rather than called. That gets a span only
+                where there is one to be
+                the child of: an application that loads its plugins at start does not want a trace for each.
+        """
+        parent = get_current()
+        if not is_instantiation:
+            attributes = {**self._attributes, "code.function.name": function}
+            span = self._tracer.start_span(f"wasm.call {function}", context=parent, attributes=attributes)
+        elif get_current_span(parent).get_span_context().is_valid:
+            span = self._tracer.start_span("wasm.instantiate", context=parent, attributes=self._attributes)
+        else:
+            span = INVALID_SPAN
+        context = set_span_in_context(span, parent)
+        spans = self._guest.spans
+        frame = CallFrame(span, context, spans.frame, counts=not is_instantiation)
+        frame._token = attach(context)
+        spans.frame = frame
+        key = self._store_key
+        frame._outer = self._running.get(key)
+        self._running[key] = frame
+        frame._fuel_before = self._store.fuel()
+        # Last, so that only the call itself is measured.
+        frame.stretch = self._guest.stretch = self._clock.push(is_guest=True)
+        return frame
+
+    def stop(self, frame: CallFrame) -> None:
+        """Stop the clocks of a call that is over.
+
+        Args:
+            frame: What `begin` gave.
+        """
+        frame.cpu_ns, frame.duration_ns = self._clock.pop(frame.stretch)
+        frame._fuel_after = self._store.fuel()
+
+    def end(self, frame: CallFrame, failure: Failure | None = None) -> CallCost:
+        """End a call.
+
+        Args:
+            frame: What `begin` gave.
+            failure: How it failed, or None if it returned.
+        """
+        fuel_after = frame._fuel_after
+        memory = self._guest.memory
+        memory_bytes = None if memory is None else memory.size_bytes()
+        fuel = None
+        if fuel_after is not None and frame._fuel_before is not None:
+            # A host that refuels in the middle of the call makes the difference meaningless.
+            spent = frame._fuel_before - fuel_after
+            fuel = spent - frame._nested_fuel if spent >= frame._nested_fuel else None
+            if frame._outer is not None and spent > 0:
+                frame._outer._nested_fuel += spent
+        self._leave_store(frame)
+        stretch = frame.stretch
+        cost = CallCost(
+            cpu_ns=frame.cpu_ns,
+            host_ns=stretch.host_ns + stretch.telemetry_ns,
+            telemetry_ns=stretch.telemetry_ns,
+            duration_ns=frame.duration_ns,
+            fuel=fuel,
+            memory_bytes=memory_bytes,
+        )
+        is_error = failure is not None and failure.is_error
+        spans = self._guest.spans
+        spans.end_call(frame)
+        if failure is not None and is_error:
+            reason = frame.reported or failure.message
+            spans.fail(frame, reason, failure.event())
+            self._fail(frame.span, reason, failure)
+        previous = frame.previous
+        spans.frame = previous
+        self._guest.stretch = None if previous is None else previous.stretch
+        if frame._token is not None:
+            detach(frame._token)
+        self._finish(frame.span, cost, failure)
+        grown = 0 if memory_bytes is None else memory_bytes - self._memory_bytes
+        self._memory_bytes += grown
+        self._usage.add_call(cost, grown_bytes=grown, is_call=frame.counts, is_error=is_error)
+        return cost
+
+    def _leave_store(self, frame: CallFrame) -> None:
+        key = self._store_key
+        if frame._outer is None:
+            self._running.pop(key, None)
+        else:
+            self._running[key] = frame._outer
+
+    def _fail(self, span: Span, reason: str, failure: Failure) -> None:
+        span.add_event("exception", failure.event())
+        span.set_status(Status(StatusCode.ERROR, reason))
+        if failure.code is not None:
+            span.set_attribute(WASM_TRAP_CODE, failure.code)
+
+    def _finish(self, span: Span, cost: CallCost, failure: Failure | None) -> None:
+        if span.is_recording():
+            attributes: Attributes = {WASM_CALL_CPU_TIME: cost.cpu_ns, WASM_CALL_HOST_TIME: cost.host_ns}
+            if cost.fuel is not None:
+                attributes[WASM_CALL_FUEL] = cost.fuel
+            if cost.memory_bytes is not None:
+                attributes[WASM_MEMORY_SIZE] = cost.memory_bytes
+            if failure is not None and failure.exit_code is not None:
+                attributes["process.exit.code"] = failure.exit_code
+            span.set_attributes(attributes)
+        span.end()
+
+    def note_memory(self) -> None:
+        """Look at the memory now, as after instantiation."""
+        memory = self._guest.memory
+        if memory is not None:
+            grown = memory.size_bytes() - self._memory_bytes
+            self._memory_bytes += grown
+            self._usage.note_memory(grown)
+
+    def close(self) -> None:
+        """Take the instance out of the accounts. The store may be gone already."""
+        self._usage.remove_instance(self._memory_bytes)
+        self._memory_bytes = 0

@@ -1,0 +1,665 @@
+"""The functions of the guest ABI, for one guest instance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from time import time_ns
+from typing import Final, cast
+
+from opentelemetry import baggage
+from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from wasmscope.host_shim._abi import VERSION
+from wasmscope.host_shim._clock import Stretch, ThreadClock
+from wasmscope.host_shim._descriptors import CallSite, DescriptorError, read_callsite, read_instrument
+from wasmscope.host_shim._limits import Limits
+from wasmscope.host_shim._packed import Attributes, Packed, cut_text
+from wasmscope.host_shim._rejections import Rejections
+from wasmscope.host_shim._runtime import GuestMemory
+from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
+from wasmscope.host_shim._spans import GuestSpan, Spans
+from wasmscope.host_shim.attributes import LOG_MARKER, TRUNCATED
+
+__all__ = ["Guest"]
+
+# OTLP's span kinds (trace.proto), which count from "unspecified".
+_KINDS: Final = (
+    SpanKind.INTERNAL,
+    SpanKind.INTERNAL,
+    SpanKind.SERVER,
+    SpanKind.CLIENT,
+    SpanKind.PRODUCER,
+    SpanKind.CONSUMER,
+)
+_STATUSES: Final = (StatusCode.UNSET, StatusCode.OK, StatusCode.ERROR)
+_ERROR: Final = 17
+_NEVER: Final = 2
+_ALWAYS: Final = 3
+_W3C: Final = TraceContextTextMapPropagator()
+_EMPTY: Final = memoryview(b"")
+_OVERFLOW: Final = "otel.metric.overflow"
+_CACHED_LISTS: Final = 256
+_CACHED_BYTES: Final = 256
+_ATTRIBUTE_SET_TYPES: Final = (str, bool, int, float)
+
+
+class Guest:
+    """One instance's side of the ABI: takes numbers and memory, gives records to OpenTelemetry.
+
+    Guarantees: for any arguments, no method raises because of what the guest passed, and memory per guest is bounded
+    by its limits. Not thread-safe, as
+    a store is not.
+
+    Integer arguments are unsigned for ``i32`` and ``p`` and signed for ``i64``.
+    """
+
+    __slots__ = (
+        "_base",
+        "_cache",
+        "_clock",
+        "_emit",
+        "_flush",
+        "_inject",
+        "_limits",
+        "_logs_as_events",
+        "_memory",
+        "_min_severity",
+        "_packed",
+        "_recorder_ids",
+        "_recorders",
+        "_set_ids",
+        "_sets",
+        "_signals",
+        "_site_ids",
+        "_sites",
+        "_still",
+        "_view",
+        "identity",
+        "pending",
+        "rejections",
+        "spans",
+        "stretch",
+    )
+
+    def __init__(
+        self,
+        identity: ModuleIdentity,
+        signals: ModuleSignals,
+        rejections: Rejections,
+        *,
+        limits: Limits,
+        clock: ThreadClock,
+        inject: Inject,
+        flush: Callable[[], None],
+        logs_as_span_events: bool,
+        min_severity: int,
+    ) -> None:
+        self.identity = identity
+        self.rejections = rejections
+        self.spans = Spans(limits, rejections)
+        self.stretch: Stretch | None = None
+        """The time of the innermost call into this guest that is running."""
+        self.pending: BaseException | None = None
+        """What interrupted a telemetry call (a KeyboardInterrupt), for the host to raise when the guest is done."""
+        self._signals = signals
+        self._emit = signals.logger.emit
+        self._limits = limits
+        self._clock = clock
+        self._inject = inject
+        self._flush = flush
+        self._logs_as_events = logs_as_span_events
+        self._min_severity = min_severity
+        self._memory: GuestMemory | None = None
+        self._view: Callable[[], memoryview] = _nothing
+        # The bytes of a memory that cannot move: no need to ask for them each time.
+        self._still = _EMPTY
+        self._packed = Packed(limits, rejections)
+        self._base = identity.attributes()
+        self._cache: dict[tuple[int, bytes], Attributes] = {}
+        self._sites: list[CallSite] = [CallSite("", 0, "", (), self._base)]
+        self._site_ids: dict[bytes, int] = {}
+        self._recorders: list[Recorder | None] = [None]
+        self._recorder_ids: dict[tuple[int, int, bytes], int] = {}
+        self._sets: list[Attributes] = [self._base]
+        self._set_ids: dict[bytes, int] = {b"": 0}
+
+    def rename(self, identity: ModuleIdentity, signals: ModuleSignals, rejections: Rejections) -> None:
+        """Give a guest that called before it was known its name; what it registered stays valid."""
+        rejections.count = self.rejections.count
+        self.identity = identity
+        self.rejections = rejections
+        self.spans.rejections = rejections
+        self._signals = signals
+        self._emit = signals.logger.emit
+        self._packed = Packed(self._limits, rejections)
+        self._base.update(identity.attributes())
+        for known in (*(site.attributes for site in self._sites), *self._sets):
+            known.update(self._base)
+        self._cache.clear()
+
+    def attach_memory(self, memory: GuestMemory | None) -> None:
+        """Say where the guest's addresses point; None if it has no memory."""
+        self._memory = memory
+        self._view = _nothing if memory is None else memory.view
+        self._still = memory.refreshed() if memory is not None and memory.is_fixed else _EMPTY
+
+    @property
+    def memory(self) -> GuestMemory | None:
+        """The guest's memory."""
+        return self._memory
+
+    def charge(self, duration_ns: int) -> None:
+        """Charge a telemetry call to the call it was made from.
+
+        That may be a call into another guest that this one is linked to.
+        """
+        stretch = self.stretch or self._clock.top
+        if stretch is not None:
+            stretch.charge(duration_ns)
+
+    def failed(self, error: BaseException) -> None:
+        """Note what a telemetry call raised: a defect of ours or of an SDK, or an interrupt for the host."""
+        if isinstance(error, Exception):
+            self.rejections.add("internal", repr(error))
+        else:
+            self.pending = error
+
+    # Reading and writing the guest's memory.
+
+    def _far(self, pointer: int, size: int) -> bytes | None:
+        """Read what the view at hand does not cover: after growth, or out of bounds."""
+        if self._memory is None:
+            self.rejections.add("no_memory")
+            return None
+        view = self._memory.refreshed()
+        if self._still:
+            self._still = view
+        raw = view[pointer : pointer + size]
+        if len(raw) != size:
+            self.rejections.add("out_of_bounds", f"{size} bytes at {pointer:#x}")
+            return None
+        return raw.tobytes()
+
+    def read(self, view: memoryview, pointer: int, size: int) -> bytes | None:
+        """Read bytes; None and counted if they are not all there."""
+        raw = view[pointer : pointer + size]
+        return raw.tobytes() if len(raw) == size else self._far(pointer, size)
+
+    def text(self, view: memoryview, pointer: int, size: int, limit: int, cut: list[str] | None = None) -> str:
+        """Read text.
+
+        Args:
+            view: The memory.
+            pointer: Its address.
+            size: Its length in bytes.
+            limit: Where to cut it.
+            cut: Gets a note if it was cut, as for a log's body.
+        """
+        if size > limit:
+            head = self._far(pointer, limit + 1) if self._is_inside(pointer, size) else None
+            if head is None:
+                return ""
+            if cut is not None:
+                cut.append(f"body={size}")
+            raw: bytes | memoryview = cut_text(head, limit)
+        else:
+            raw = view[pointer : pointer + size]
+            if len(raw) != size:
+                raw = self._far(pointer, size) or b""
+        try:
+            return str(raw, "utf-8")
+        except UnicodeDecodeError:
+            self.rejections.add("utf8")
+            return str(raw, "utf-8", "replace")
+
+    def _is_inside(self, pointer: int, size: int) -> bool:
+        if self._memory is None:
+            self.rejections.add("no_memory")
+            return False
+        if pointer + size > len(self._memory.refreshed()):
+            self.rejections.add("out_of_bounds", f"{size} bytes at {pointer:#x}")
+            return False
+        return True
+
+    def _write(self, pointer: int, data: bytes) -> bool:
+        if not self._is_inside(pointer, len(data)):
+            return False
+        assert self._memory is not None
+        self._memory.refreshed()[pointer : pointer + len(data)] = data
+        return True
+
+    def _give(self, pointer: int, capacity: int, text: str) -> int:
+        """Write a result where it fits, and give its length."""
+        raw = text.encode("utf-8", "replace")
+        if len(raw) <= capacity and not self._write(pointer, raw):
+            return 0
+        return len(raw)
+
+    def _attributes(self, callsite: int, site: CallSite, view: memoryview, pointer: int, size: int) -> Attributes:
+        """Read an attribute list and add what the call site and the host say."""
+        if size == 0:
+            return site.attributes
+        if size > self._limits.attributes_bytes:
+            self.rejections.add("attributes_size", f"{size} bytes")
+            return site.attributes
+        raw = view[pointer : pointer + size]
+        data = raw.tobytes() if len(raw) == size else self._far(pointer, size)
+        if data is None:
+            return site.attributes
+        cached = self._cache.get((callsite, data))
+        if cached is not None:
+            return cached
+        before = self.rejections.count
+        given = self._packed.decode(data, site.fields)
+        merged = {**site.attributes, **given, **self._base} if site.attributes else given
+        # Lists that were counted as rejected are decoded, and so counted, each time.
+        if size <= _CACHED_BYTES and before == self.rejections.count and TRUNCATED not in given:
+            if len(self._cache) >= _CACHED_LISTS:
+                self._cache.clear()
+            self._cache[callsite, data] = merged
+        return merged
+
+    def _plain_attributes(self, target: GuestSpan | None, view: memoryview, pointer: int, size: int) -> Attributes:
+        """Read an attribute list that has no call site but may refer to a span's fields."""
+        if size == 0:
+            return {}
+        if size > self._limits.attributes_bytes:
+            self.rejections.add("attributes_size", f"{size} bytes")
+            return {}
+        data = self.read(view, pointer, size)
+        return {} if data is None else self._packed.decode(data, () if target is None else target.fields)
+
+    def _site(self, callsite: int) -> CallSite:
+        if callsite < len(self._sites):
+            return self._sites[callsite]
+        self.rejections.add("callsite", str(callsite))
+        return self._sites[0]
+
+    # General.
+
+    def abi_version(self) -> int:
+        """Give the version of the ABI."""
+        return VERSION
+
+    def flush(self) -> None:
+        """Ask for delivery soon."""
+        self._flush()
+
+    def callsite(self, pointer: int, size: int) -> int:
+        """Register a call site."""
+        data = self._descriptor(pointer, size)
+        if data is None:
+            return 0
+        known = self._site_ids.get(data)
+        if known is not None:
+            return known
+        if len(self._sites) > self._limits.callsites:
+            self.rejections.add("callsite_count", f"{self._limits.callsites} are registered")
+            return 0
+        try:
+            site = read_callsite(data, self._packed, name_bytes=self._limits.name_bytes, host_attributes=self._base)
+        except DescriptorError as error:
+            self.rejections.add("descriptor", f"call site {error}")
+            return 0
+        self._site_ids[data] = number = len(self._sites)
+        self._sites.append(site)
+        return number
+
+    def _descriptor(self, pointer: int, size: int) -> bytes | None:
+        if size > self._limits.descriptor_bytes:
+            self.rejections.add("descriptor", f"{size} bytes")
+            return None
+        return self.read(self._still or self._view(), pointer, size)
+
+    def enabled(self, callsite: int) -> int:
+        """Say whether a record of a call site is kept; the answer holds for the instance's life."""
+        site = self._site(callsite)
+        return _NEVER if site.kind == "log" and site.severity < self._min_severity else _ALWAYS
+
+    # Logs.
+
+    def log(
+        self,
+        callsite: int,
+        severity: int,
+        context: int,
+        body_pointer: int,
+        body_size: int,
+        pointer: int,
+        size: int,
+    ) -> None:
+        """Emit a log record."""
+        # The hottest path there is: no helper is called for what is usual.
+        site = self._sites[callsite] if callsite < len(self._sites) else self._site(callsite)
+        if severity == 0:
+            severity = site.severity
+        elif severity > 24:
+            self.rejections.add("severity", str(severity))
+            severity = 0
+        if 0 < severity < self._min_severity:
+            return
+        view = self._still or self._view()
+        body = None
+        raw = view[body_pointer : body_pointer + body_size]
+        if len(raw) == body_size <= self._limits.body_bytes:
+            try:  # noqa: SIM105 - suppress() costs a third of a microsecond
+                body = str(raw, "utf-8")
+            except UnicodeDecodeError:
+                pass
+        attributes = self._attributes(callsite, site, view, pointer, size) if size else site.attributes
+        if body is None:
+            cut: list[str] = []
+            body = self.text(view, body_pointer, body_size, self._limits.body_bytes, cut)
+            if cut:
+                noted = attributes.get(TRUNCATED)
+                attributes = {**attributes, TRUNCATED: (*cut, *(noted if isinstance(noted, tuple) else ()))}
+        if self._logs_as_events or context != 0 or self.stretch is None:
+            self.emit(severity, body, attributes, site.name or None, context)
+            return
+        # As `emit`, in place. In a call, the current span is OpenTelemetry's.
+        number, text = SEVERITIES[severity]
+        self._emit(
+            timestamp=time_ns(),
+            severity_number=number,
+            severity_text=text,
+            body=body,
+            attributes=attributes,
+            event_name=site.name or None,
+        )
+
+    def emit(
+        self, severity: int, body: str, attributes: Attributes, event_name: str | None = None, context_handle: int = 0
+    ) -> None:
+        """Emit a log record that is decoded already.
+
+        Args:
+            severity: OpenTelemetry severity number, 0 for none.
+            body: The message.
+            attributes: All its attributes, the host's included.
+            event_name: Its event name, or None.
+            context_handle: As for the ABI's ``log``.
+        """
+        # In a call, the current span is OpenTelemetry's.
+        context = None if context_handle == 0 and self.stretch is not None else self.spans.context(context_handle)
+        number, text = SEVERITIES[severity]
+        self._emit(
+            timestamp=time_ns(),
+            context=context,
+            severity_number=number,
+            severity_text=text,
+            body=body,
+            attributes=attributes,
+            event_name=event_name,
+        )
+        if self._logs_as_events:
+            span = get_current_span(context)
+            if span.is_recording():
+                span.add_event(event_name or body or "log", {**attributes, LOG_MARKER: text or ""})
+
+    # Spans.
+
+    def span_start(
+        self, callsite: int, name_pointer: int, name_size: int, context: int, kind: int, pointer: int, size: int
+    ) -> int:
+        """Start a span."""
+        if self.spans.is_full():
+            return 0
+        site = self._sites[callsite] if callsite < len(self._sites) else self._site(callsite)
+        view = self._still or self._view()
+        name = self.text(view, name_pointer, name_size, self._limits.name_bytes) if name_size else site.name
+        if kind >= len(_KINDS):
+            self.rejections.add("kind", str(kind))
+            kind = 0
+        attributes = self._attributes(callsite, site, view, pointer, size)
+        span = self._signals.tracer.start_span(
+            name or "span", context=self.spans.context(context), kind=_KINDS[kind], attributes=attributes
+        )
+        return self.spans.add(span, site.fields)
+
+    def span_enter(self, span: int) -> None:
+        """Make a span current."""
+        self.spans.enter(span)
+
+    def span_exit(self, span: int) -> None:
+        """Make it current no longer."""
+        self.spans.exit(span)
+
+    def span_end(self, span: int) -> None:
+        """End a span, or forget a remote context."""
+        self.spans.end(span)
+
+    def span_attributes(self, span: int, pointer: int, size: int) -> None:
+        """Set attributes."""
+        target = self.spans.target(span)
+        if target is not None:
+            target.span.set_attributes(self._plain_attributes(target, self._still or self._view(), pointer, size))
+
+    def span_event(self, span: int, name_pointer: int, name_size: int, pointer: int, size: int) -> None:
+        """Add an event."""
+        target = self.spans.target(span)
+        if target is None or not self._may_add_event(target):
+            return
+        view = self._still or self._view()
+        name = self.text(view, name_pointer, name_size, self._limits.name_bytes)
+        target.span.add_event(name or "event", self._plain_attributes(None, view, pointer, size))
+
+    def _may_add_event(self, target: GuestSpan) -> bool:
+        if target.events >= self._limits.events:
+            self.rejections.add("event_count")
+            return False
+        target.events += 1
+        return True
+
+    def span_link(self, span: int, target: int, pointer: int, size: int) -> None:
+        """Add a link."""
+        found = self.spans.target(span)
+        linked = self.spans.span_context(target)
+        if found is None or linked is None:
+            return
+        if found.links >= self._limits.links:
+            self.rejections.add("link_count")
+            return
+        found.links += 1
+        found.span.add_link(linked, self._plain_attributes(None, self._still or self._view(), pointer, size))
+
+    def span_status(self, span: int, code: int, pointer: int, size: int) -> None:
+        """Set the status."""
+        target = self.spans.target(span)
+        if target is None:
+            return
+        if code >= len(_STATUSES):
+            self.rejections.add("status", str(code))
+            return
+        status = _STATUSES[code]
+        text = None
+        if status is StatusCode.ERROR and size:
+            text = self.text(self._still or self._view(), pointer, size, self._limits.name_bytes)
+        target.span.set_status(Status(status, text))
+
+    def span_rename(self, span: int, pointer: int, size: int) -> None:
+        """Give a span another name."""
+        target = self.spans.target(span)
+        if target is not None and size:
+            target.span.update_name(self.text(self._still or self._view(), pointer, size, self._limits.name_bytes))
+
+    def exception(
+        self,
+        span: int,
+        type_pointer: int,
+        type_size: int,
+        message_pointer: int,
+        message_size: int,
+        stack_pointer: int,
+        stack_size: int,
+        pointer: int,
+        size: int,
+    ) -> None:
+        """Record an exception."""
+        view = self._still or self._view()
+        kind = self.text(view, type_pointer, type_size, self._limits.name_bytes)
+        message = self.text(view, message_pointer, message_size, self._limits.message_bytes)
+        stack = self.text(view, stack_pointer, stack_size, self._limits.stack_bytes)
+        self.record_exception(span, kind, message, stack, self._plain_attributes(None, view, pointer, size))
+
+    def record_exception(self, span: int, kind: str, message: str, stack: str, attributes: Attributes) -> None:
+        """Record an exception that is decoded already.
+
+        Args:
+            span: As for the ABI's ``exception``.
+            kind: Its type.
+            message: Its message.
+            stack: Its stack trace; may be empty.
+            attributes: More attributes.
+        """
+        event: Attributes = {"exception.type": kind or "exception", "exception.message": message, **attributes}
+        if stack:
+            event["exception.stacktrace"] = stack
+        frame = self.spans.frame
+        if frame is not None:
+            frame.reported = f"{kind}: {message}" if kind else message
+        target = self.spans.target(span)
+        if target is None or not target.span.is_recording():
+            self.emit(_ERROR, message, {**event, **self._base})
+        elif self._may_add_event(target):
+            target.span.add_event("exception", event)
+
+    # Context in and out.
+
+    def span_context(self, context: int, pointer: int) -> int:
+        """Write ids for the guest."""
+        found = self.spans.span_context(context)
+        if found is None:
+            return 0
+        data = (
+            found.trace_id.to_bytes(16) + found.span_id.to_bytes(8) + bytes((found.trace_flags & 0xFF, found.is_remote))
+        )
+        return int(self._write(pointer, data + bytes(6)))
+
+    def inject(self, context: int, field_pointer: int, field_size: int, pointer: int, capacity: int) -> int:
+        """Give what the propagator would send in a header field."""
+        field = self.text(self._still or self._view(), field_pointer, field_size, self._limits.key_bytes)
+        carrier: dict[str, str] = {}
+        self._inject(carrier, self.spans.context(context))
+        value = next((v for k, v in carrier.items() if k.lower() == field.lower()), "")
+        return self._give(pointer, capacity, value) if value else 0
+
+    def remote_context(self, parent_pointer: int, parent_size: int, state_pointer: int, state_size: int) -> int:
+        """Take in a W3C trace context."""
+        view = self._still or self._view()
+        carrier = {
+            "traceparent": self.text(view, parent_pointer, parent_size, self._limits.name_bytes),
+            "tracestate": self.text(view, state_pointer, state_size, self._limits.name_bytes),
+        }
+        found = get_current_span(_W3C.extract(carrier, context=self.spans.context(-1))).get_span_context()
+        if not found.is_valid:
+            self.rejections.add("traceparent", repr(carrier["traceparent"][:80]))
+            return 0
+        return self.spans.keep(found)
+
+    def baggage_get(self, key_pointer: int, key_size: int, pointer: int, capacity: int) -> int:
+        """Give a baggage entry of the current context."""
+        key = self.text(self._still or self._view(), key_pointer, key_size, self._limits.key_bytes)
+        value = baggage.get_baggage(key)
+        return -1 if value is None else self._give(pointer, capacity, str(value))
+
+    # Metrics.
+
+    def instrument(self, kind: int, number: int, pointer: int, size: int) -> int:
+        """Register an instrument."""
+        data = self._descriptor(pointer, size)
+        if data is None:
+            return 0
+        key = (kind, number, data)
+        known = self._recorder_ids.get(key)
+        if known is not None:
+            return known
+        try:
+            described = read_instrument(kind, number, data, name_bytes=self._limits.name_bytes)
+        except DescriptorError as error:
+            self.rejections.add("descriptor", f"instrument: {error}")
+            return 0
+        recorder = self._signals.recorder(described, self._limits.instruments)
+        if recorder is None or len(self._recorders) > self._limits.instruments:
+            self.rejections.add("instrument_count", f"{self._limits.instruments} are registered")
+            return 0
+        self._recorder_ids[key] = number = len(self._recorders)
+        self._recorders.append(recorder)
+        return number
+
+    def attribute_set(self, pointer: int, size: int) -> int:
+        """Register a set of attributes for measurements."""
+        if size > self._limits.attributes_bytes:
+            self.rejections.add("attributes_size", f"{size} bytes")
+            return 0
+        data = self.read(self._still or self._view(), pointer, size)
+        if data is None:
+            return 0
+        known = self._set_ids.get(data)
+        if known is not None:
+            return known
+        if len(self._sets) > self._limits.attribute_sets:
+            # The set after the last one is the overflow set; it is made at the first overflow.
+            if len(self._sets) == self._limits.attribute_sets + 1:
+                self._sets.append({_OVERFLOW: True, **self._base})
+            return self._limits.attribute_sets + 1
+        given: Attributes = {}
+        for name, value in self._packed.decode(data).items():
+            if isinstance(value, _ATTRIBUTE_SET_TYPES) or _is_plain_array(value):
+                given[name] = value
+            else:
+                self.rejections.add("attribute_type", name)
+        self._set_ids[data] = number = len(self._sets)
+        self._sets.append({**given, **self._base})
+        return number
+
+    def measure_i64(self, instrument: int, value: int, attribute_set: int) -> None:
+        """Record a whole number."""
+        try:
+            recorder = self._recorders[instrument]
+        except IndexError:
+            self.rejections.add("instrument", str(instrument))
+            return
+        if recorder is None:
+            return
+        if value < 0 and recorder.is_monotonic:
+            self.rejections.add("measurement", "negative")
+            return
+        try:
+            attributes = self._sets[attribute_set]
+        except IndexError:
+            self.rejections.add("attribute_set", str(attribute_set))
+            attributes = self._sets[0]
+        recorder.record(float(value) if recorder.is_float else value, attributes)
+
+    def measure_f64(self, instrument: int, value: float, attribute_set: int) -> None:
+        """Record a number."""
+        try:
+            recorder = self._recorders[instrument]
+        except IndexError:
+            self.rejections.add("instrument", str(instrument))
+            return
+        if recorder is None:
+            return
+        if not recorder.is_float or not math.isfinite(value) or (value < 0 and recorder.is_monotonic):
+            self.rejections.add("measurement", repr(value))
+            return
+        try:
+            attributes = self._sets[attribute_set]
+        except IndexError:
+            self.rejections.add("attribute_set", str(attribute_set))
+            attributes = self._sets[0]
+        recorder.record(value, attributes)
+
+
+def _nothing() -> memoryview:
+    return _EMPTY
+
+
+def _is_plain_array(value: object) -> bool:
+    """Whether an attribute is an array of one of the plain types, as OpenTelemetry's attributes may be."""
+    if not isinstance(value, tuple):
+        return False
+    kinds: set[type[object]] = {type(item) for item in cast("tuple[object, ...]", value)}
+    return len(kinds) <= 1 and kinds <= set(_ATTRIBUTE_SET_TYPES)

@@ -1,0 +1,442 @@
+"""Host functions for one guest: the ABI, AssemblyScript's imports, and WASI watched."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Callable
+from struct import Struct
+from time import perf_counter_ns
+from typing import Any, Final
+
+import wasmtime
+
+from wasmscope.host_shim import _abi, _assemblyscript
+from wasmscope.host_shim._callbacks import public_callback, raw_callback
+from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._plan import ImportPlan, PlannedImport
+from wasmscope.host_shim._wasi import Environment, Stdio
+from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, public_view
+from wasmscope.host_shim._wasmtime_ffi import CALLBACK, FINALIZER, Native, store_address
+
+__all__ = ["Binding", "Natives", "function_types"]
+
+_TEXT_LIMIT: Final = 16_384
+_E_IO: Final = 29
+_F64: Final = Struct("<d")
+_I64: Final = Struct("<q")
+_FORWARDED: Final = {
+    "fd_write": "(param i32 i32 i32 i32) (result i32)",
+    "environ_get": "(param i32 i32) (result i32)",
+    "environ_sizes_get": "(param i32 i32) (result i32)",
+}
+
+
+def function_types(*, memory64: bool) -> dict[str, wasmtime.FuncType]:
+    """Make wasmtime's types of the ABI's functions."""
+    make: dict[str, Callable[[], wasmtime.ValType]] = {
+        "i32": wasmtime.ValType.i32,
+        "i64": wasmtime.ValType.i64,
+        "f64": wasmtime.ValType.f64,
+    }
+    types: dict[str, wasmtime.FuncType] = {}
+    for name, signature in _abi.FUNCTIONS.items():
+        params, results = signature.lowered(memory64=memory64)
+        types[name] = wasmtime.FuncType([make[p]() for p in params], [make[r]() for r in results])
+    return types
+
+
+class Binding:
+    """A guest and what its host functions need of wasmtime.
+
+    Attributes:
+        key: The environment of its callbacks; not 0.
+        guest: The guest.
+        plan: What it imports.
+        stdio: Its watched output, or None.
+        environment: Its environment, or None.
+        forward: Calls a WASI function of the linker on the guest's memory: name, arguments -> errno.
+    """
+
+    def __init__(self, key: int, guest: Guest, plan: ImportPlan | None) -> None:
+        self.key = key
+        self.guest = guest
+        self.plan = plan
+        self.stdio: Stdio | None = None
+        self.environment: Environment | None = None
+        self.forward: Callable[[str, tuple[int, ...]], int] | None = None
+        self.close: Callable[[], None] = lambda: None
+
+    # WASI, on top of the linker's own functions.
+
+    def fd_write(self, fd: int, pointer: int, count: int, written: int) -> int:
+        """Serve ``fd_write``."""
+        stdio = self.stdio
+        if stdio is None or not stdio.is_watched(fd):
+            return self._forward("fd_write", fd, pointer, count, written)
+        if stdio.mode == "log" or self.forward is None:
+            return stdio.write_only_logs(fd, pointer, count, written)
+        data = stdio.gather(pointer, count)
+        errno = self._forward("fd_write", fd, pointer, count, written)
+        if errno == 0 and data is not None:
+            stdio.take(fd, data[: stdio.written(written)])
+        return errno
+
+    def environ_sizes_get(self, count_pointer: int, size_pointer: int) -> int:
+        """Serve ``environ_sizes_get``."""
+        errno = self._forward("environ_sizes_get", count_pointer, size_pointer)
+        if errno == 0 and self.environment is not None:
+            self.environment.sizes(count_pointer, size_pointer)
+        return errno
+
+    def environ_get(self, pointers: int, buffer: int) -> int:
+        """Serve ``environ_get``."""
+        errno = self._forward("environ_get", pointers, buffer)
+        if errno == 0 and self.environment is not None:
+            self.environment.fill(pointers, buffer)
+        return errno
+
+    def _forward(self, name: str, *args: int) -> int:
+        return _E_IO if self.forward is None else self.forward(name, args)
+
+
+class Natives:
+    """Makes host functions by the C API where it works, and by wasmtime's public API where not.
+
+    The callbacks are shared by all guests of a bridge and told apart by their environment.
+    """
+
+    def __init__(self, native: Native | None, arriving: Callable[[int], Guest]) -> None:
+        """Prepare.
+
+        Args:
+            native: The C functions, or None to use the public API.
+            arriving: Gives the guest for a store's context that called a function of `define` and is not known yet.
+        """
+        self.native = native
+        self.bindings: dict[int, Binding] = {}
+        self.by_context: dict[int, Guest] = {}
+        self._arriving_context = arriving
+        self._guests: dict[int, Guest] = {}
+        self._abi: dict[tuple[str, bool, bool], Any] = {}
+        self._others: dict[str, Any] = {}
+        self._forwarders: weakref.WeakKeyDictionary[wasmtime.Engine, dict[tuple[str, ...], wasmtime.Module]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._is_fixed: weakref.WeakKeyDictionary[wasmtime.Engine, bool] = weakref.WeakKeyDictionary()
+        self._sentinel = CALLBACK(_return_at_once)
+        self._sentinel_type = wasmtime.FuncType([], [])
+        self._types = {width: function_types(memory64=width) for width in (False, True)}
+
+    # Guests come and go.
+
+    def add(self, binding: Binding) -> None:
+        """Know a guest by its key from now on."""
+        self.bindings[binding.key] = binding
+
+    def arrived(self, binding: Binding) -> None:
+        """The guest's memory is attached: its calls need no look-up any more."""
+        self._guests[binding.key] = binding.guest
+
+    def remove(self, key: int) -> None:
+        """Forget a guest."""
+        self._guests.pop(key, None)
+        self.bindings.pop(key, None)
+
+    def watch(self, store: wasmtime.Store, key: int, finalizer: Any, collected: Callable[[int], None]) -> None:
+        """Hear of the end of a store.
+
+        Args:
+            store: The store.
+            key: What to pass on.
+            finalizer: Made by `finalizer`: called when the store goes, by whatever way.
+            collected: Called when nobody refers to the store any more; it is all there is without the C API.
+        """
+        if self.native is not None:
+            self.native.func(store, self._sentinel_type, self._sentinel, key, finalizer)
+        else:
+            weakref.finalize(store, collected, key).atexit = False
+
+    @staticmethod
+    def finalizer(function: Callable[[int], None]) -> Any:
+        """Make a finalizer for `watch`; keep it as long as any store may live."""
+        return FINALIZER(function)
+
+    def _arriving(self, key: int, caller: int) -> Guest:
+        """Find a guest that calls before its instance is finished, as its start function does."""
+        binding = self.bindings[key]
+        guest = binding.guest
+        if guest.memory is None and binding.plan is not None and binding.plan.memory_export is not None:
+            self.attach_caller_memory(guest, caller, binding.plan.memory_export)
+        self._guests[key] = guest
+        return guest
+
+    def attach_caller_memory(self, guest: Guest, caller: int, name: str) -> None:
+        """Attach the memory that the calling instance exports."""
+        assert self.native is not None
+        item = self.native.caller_memory(caller, name)
+        if item is not None:
+            guest.attach_memory(RawMemory(self.native, self.native.caller_context(caller), item))
+
+    def _failed(self, key: int, error: BaseException) -> None:
+        binding = self.bindings.get(key)
+        if binding is not None:
+            binding.guest.failed(error)
+
+    def _context_failed(self, key: int, error: BaseException) -> None:
+        guest = self.by_context.get(key)
+        if guest is not None:
+            guest.failed(error)
+
+    # The ABI.
+
+    def _callback(self, name: str, *, memory64: bool, by_context: bool) -> Any:
+        callback = self._abi.get((name, memory64, by_context))
+        if callback is None:
+            assert self.native is not None
+            function = raw_callback(
+                name,
+                _abi.FUNCTIONS[name],
+                memory64=memory64,
+                guests=self.by_context if by_context else self._guests,
+                arriving=self._arrive_by_context if by_context else self._arriving,
+                failed=self._context_failed if by_context else self._failed,
+                context_of=self.native.caller_context if by_context else None,
+            )
+            callback = self._abi[name, memory64, by_context] = CALLBACK(function)
+        return callback
+
+    def _arrive_by_context(self, context: int, caller: int) -> Guest:
+        guest = self._arriving_context(context)
+        if guest.memory is None:
+            self.attach_caller_memory(guest, caller, "memory")
+        self.by_context[context] = guest
+        return guest
+
+    def abi(self, store: wasmtime.Store, binding: Binding, item: PlannedImport) -> wasmtime.Func:
+        """Make one of the ABI's functions for one guest."""
+        assert binding.plan is not None
+        memory64 = binding.plan.memory64
+        kind = self._types[memory64][item.name]
+        if self.native is not None:
+            callback = self._callback(item.name, memory64=memory64, by_context=False)
+            return self.native.func(store, kind, callback, binding.key)
+        function = public_callback(
+            item.name,
+            _abi.FUNCTIONS[item.name],
+            memory64=memory64,
+            find=lambda: binding.guest,
+            failed=binding.guest.failed,
+        )
+        return wasmtime.Func(store, kind, function)
+
+    def define(self, linker: wasmtime.Linker, *, memory64: bool) -> None:
+        """Define the ABI in a linker, for guests that are told apart by their store."""
+        for name, kind in self._types[memory64].items():
+            if self.native is not None:
+                callback = self._callback(name, memory64=memory64, by_context=True)
+                self.native.define(linker, _abi.MODULE, name, kind, callback, 1)
+            else:
+                linker.define_func(_abi.MODULE, name, kind, self._public_by_context(name, memory64=memory64), True)
+
+    def _public_by_context(self, name: str, *, memory64: bool) -> Callable[..., Any]:
+        """Make a function for the public API that finds its guest by the caller's store."""
+
+        def function(caller: wasmtime.Caller, *values: int) -> Any:
+            address = ctypes.cast(caller._context(), ctypes.c_void_p).value or 0
+            guest = self.by_context.get(address)
+            if guest is None:
+                guest = self.by_context[address] = self._arriving_context(address)
+            found = guest
+            if guest.memory is None:
+                memory = caller.get("memory")
+                if isinstance(memory, wasmtime.Memory):
+                    guest.attach_memory(_CallerMemory(caller, memory))
+            try:
+                inner = public_callback(
+                    name, _abi.FUNCTIONS[name], memory64=memory64, find=lambda: found, failed=found.failed
+                )
+                return inner(*values)
+            finally:
+                if isinstance(guest.memory, _CallerMemory):
+                    guest.attach_memory(None)
+
+        return function
+
+    # AssemblyScript and WASI.
+
+    def other(self, store: wasmtime.Store, binding: Binding, item: PlannedImport) -> wasmtime.Func:
+        """Make a function of AssemblyScript's or a watched WASI function for one guest."""
+        assert item.kind is not None
+        if self.native is not None:
+            callback = self._others.get(item.name)
+            if callback is None:
+                callback = self._others[item.name] = CALLBACK(self._raw_other(item.name))
+            return self.native.func(store, item.kind, callback, binding.key)
+        return wasmtime.Func(store, item.kind, self._public_other(item.name, binding))
+
+    def _raw_other(self, name: str) -> Callable[[int, int, Any, int], int]:
+        serve = _OTHERS[name]
+
+        def function(env: int, caller: int, values: Any, count: int) -> int:
+            started = perf_counter_ns()
+            try:
+                binding = self.bindings[env]
+                if env not in self._guests:
+                    self._arriving(env, caller)
+                trap = serve(binding, values)
+                binding.guest.charge(perf_counter_ns() - started)
+            except BaseException as error:
+                self._failed(env, error)
+                return 0
+            if trap is None:
+                return 0
+            assert self.native is not None
+            return self.native.trap(trap)
+
+        return function
+
+    def _public_other(self, name: str, binding: Binding) -> Callable[..., Any]:
+        serve = _OTHERS[name]
+
+        def function(*args: float) -> Any:
+            values = (ctypes.c_int64 * 16)()
+            for index, arg in enumerate(args):
+                values[2 * index] = _I64.unpack(_F64.pack(arg))[0] if isinstance(arg, float) else arg
+            trap = serve(binding, values)
+            if trap is not None:
+                raise wasmtime.Trap(trap)
+            if name == "seed":
+                return _F64.unpack(_I64.pack(values[0]))[0]
+            return None if name in {"abort", "trace"} else values[0]
+
+        return function
+
+    def forwarder(
+        self, store: wasmtime.Store, memory: wasmtime.Memory, functions: dict[str, wasmtime.Func]
+    ) -> Callable[[str, tuple[int, ...]], int]:
+        """Make the way back to the linker's WASI functions.
+
+        They look for the memory among the exports of whoever calls them, so a small module that re-exports the
+        guest's memory calls them.
+
+        Args:
+            store: The guest's store.
+            memory: The guest's memory.
+            functions: The linker's functions, by name.
+        """
+        names = tuple(sorted(functions))
+        modules = self._forwarders.setdefault(store.engine, {})
+        module = modules.get(names)
+        if module is None:
+            imports = "".join(f'(import "w" "{n}" (func ${n} {_FORWARDED[n]}))' for n in names)
+            bodies = "".join(
+                f'(func (export "{n}") {_FORWARDED[n]} '
+                + "".join(f"(local.get {i})" for i in range(_FORWARDED[n].split(")")[0].count("i32")))
+                + f"(call ${n}))"
+                for n in names
+            )
+            text = f'(module (import "g" "memory" (memory 0)) {imports} (export "memory" (memory 0)) {bodies})'
+            module = modules[names] = wasmtime.Module(store.engine, text)
+        exports = wasmtime.Instance(store, module, [memory, *(functions[n] for n in names)]).exports(store)
+        reference = weakref.ref(store)
+
+        def forward(name: str, args: tuple[int, ...]) -> int:
+            target, alive = exports[name], reference()
+            if alive is None or not isinstance(target, wasmtime.Func):
+                return _E_IO
+            if self.native is None:
+                errno: int = target(alive, *(a - (1 << 32) if a & 0x80000000 else a for a in args))
+                return errno
+            values = (ctypes.c_int64 * 8)()
+            for index, arg in enumerate(args):
+                values[2 * index] = arg
+            return values[0] & 0xFFFFFFFF if self.native.call(alive, target, values) else _E_IO
+
+        return forward
+
+    def memory(self, store: wasmtime.Store, memory: wasmtime.Memory) -> RawMemory | SlowMemory:
+        """Wrap a memory of an open store."""
+        if self.native is None:
+            return SlowMemory(store, memory)
+        is_fixed = False
+        if not memory.type(store).is_64:
+            known = self._is_fixed.get(store.engine)
+            if known is None:
+                known = self._is_fixed[store.engine] = self.native.is_fixed(store.engine)
+            is_fixed = known
+        address = self.native.memory_address(memory)
+        raw = RawMemory(self.native, store_address(store), address, is_fixed=is_fixed)
+        raw.watch(store)
+        return raw
+
+
+class _CallerMemory:
+    """A memory for the length of one host call, by the public API."""
+
+    def __init__(self, caller: wasmtime.Caller, memory: wasmtime.Memory) -> None:
+        self._caller = caller
+        self._memory = memory
+
+    @property
+    def is_fixed(self) -> bool:
+        return False
+
+    def view(self) -> memoryview:
+        return self.refreshed()
+
+    def refreshed(self) -> memoryview:
+        return public_view(self._memory, self._caller)
+
+    def size_bytes(self) -> int:
+        return self._memory.data_len(self._caller)
+
+
+def _return_at_once(_env: int, _caller: int, _values: Any, _count: int) -> int:
+    return 0
+
+
+def _u32(values: Any, index: int) -> int:
+    result: int = values[2 * index] & 0xFFFFFFFF
+    return result
+
+
+def _f64(values: Any, index: int) -> float:
+    number: float = _F64.unpack(_I64.pack(values[2 * index]))[0]
+    return number
+
+
+def _abort(binding: Binding, values: Any) -> str:
+    args = [_u32(values, index) for index in range(4)]
+    return _assemblyscript.abort(binding.guest, *args, limit=_TEXT_LIMIT)
+
+
+def _trace(binding: Binding, values: Any) -> None:
+    numbers = tuple(_f64(values, index) for index in range(2, 7))
+    _assemblyscript.trace(binding.guest, _u32(values, 0), _u32(values, 1), numbers, limit=_TEXT_LIMIT)
+
+
+def _seed(binding: Binding, values: Any) -> None:
+    values[0] = _I64.unpack(_F64.pack(_assemblyscript.seed()))[0]
+
+
+def _fd_write(binding: Binding, values: Any) -> None:
+    values[0] = binding.fd_write(_u32(values, 0), _u32(values, 1), _u32(values, 2), _u32(values, 3))
+
+
+def _environ_get(binding: Binding, values: Any) -> None:
+    values[0] = binding.environ_get(_u32(values, 0), _u32(values, 1))
+
+
+def _environ_sizes_get(binding: Binding, values: Any) -> None:
+    values[0] = binding.environ_sizes_get(_u32(values, 0), _u32(values, 1))
+
+
+_OTHERS: Final[dict[str, Callable[[Binding, Any], str | None]]] = {
+    "abort": _abort,
+    "trace": _trace,
+    "seed": _seed,
+    "fd_write": _fd_write,
+    "environ_get": _environ_get,
+    "environ_sizes_get": _environ_sizes_get,
+}

@@ -1,0 +1,246 @@
+"""A guest's open spans, its stack of entered ones, and the contexts it may still refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.context import Context, attach
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    Status,
+    StatusCode,
+    get_current_span,
+    set_span_in_context,
+)
+
+from wasmscope.host_shim._limits import Limits
+from wasmscope.host_shim._rejections import Rejections
+
+if TYPE_CHECKING:
+    from wasmscope.host_shim._calls import CallFrame
+
+__all__ = ["GuestSpan", "Spans"]
+
+# An empty Context is falsy, which the logs API takes for "the current one".
+_NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
+
+
+class GuestSpan:
+    """An open span and what the guest did with it.
+
+    Attributes:
+        handle: The guest's name for it; 0 for the host's span of a call.
+        span: OpenTelemetry's span.
+        fields: Field names of its call site.
+        frame: The call during which it was started, or None outside of one.
+        events: How many events it has.
+        links: How many links it has.
+        entered: How many times it stands on the stack.
+    """
+
+    __slots__ = ("entered", "events", "fields", "frame", "handle", "links", "span")
+
+    def __init__(self, handle: int, span: Span, fields: Sequence[str], frame: CallFrame | None) -> None:
+        self.handle = handle
+        self.span = span
+        self.fields = fields
+        self.frame = frame
+        self.events = 0
+        self.links = 0
+        self.entered = 0
+
+
+class Spans:
+    """The span table of one guest instance.
+
+    Guarantees: handles count up and are never given out again; the number of open spans, entries and kept contexts
+    is bounded.
+    """
+
+    __slots__ = ("_kept", "_limits", "_loose", "_next", "_open", "frame", "rejections")
+
+    def __init__(self, limits: Limits, rejections: Rejections) -> None:
+        self._limits = limits
+        self.rejections = rejections
+        self._next = 1
+        self._open: dict[int, GuestSpan] = {}
+        # Remote contexts and ended spans, oldest first: usable as parents and link targets only.
+        self._kept: dict[int, SpanContext] = {}
+        # Entries made outside of any call through the bridge (a start function, an export called directly).
+        self._loose: list[GuestSpan] = []
+        self.frame: CallFrame | None = None
+        """The innermost call into this guest that is running."""
+
+    def __len__(self) -> int:
+        """Count the open spans."""
+        return len(self._open)
+
+    def is_full(self) -> bool:
+        """Whether there is no room for another open span; counts the refusal."""
+        if len(self._open) < self._limits.open_spans:
+            return False
+        self.rejections.add("open_spans", f"{self._limits.open_spans} are open")
+        return True
+
+    def add(self, span: Span, fields: Sequence[str]) -> int:
+        """Keep an open span and give its handle."""
+        handle = self._next
+        self._next = handle + 1
+        self._open[handle] = GuestSpan(handle, span, fields, self.frame)
+        return handle
+
+    def keep(self, context: SpanContext) -> int:
+        """Keep a remote context and give its handle."""
+        handle = self._next
+        self._next = handle + 1
+        self._remember(handle, context)
+        return handle
+
+    def _remember(self, handle: int, context: SpanContext) -> None:
+        kept = self._kept
+        kept[handle] = context
+        if len(kept) > self._limits.kept_contexts:
+            del kept[next(iter(kept))]
+
+    def context(self, handle: int) -> Context | None:
+        """Resolve a context argument.
+
+        Returns:
+            A context to start spans or emit logs in; None for OpenTelemetry's current one.
+        """
+        if handle == 0:
+            return self._current()
+        if handle == -1:
+            return _NO_SPAN
+        found = self._open.get(handle)
+        if found is not None:
+            return set_span_in_context(found.span)
+        kept = self._kept.get(handle)
+        if kept is not None:
+            return set_span_in_context(NonRecordingSpan(kept))
+        self.rejections.add("handle", str(handle))
+        return self._current()
+
+    def _current(self) -> Context | None:
+        if self.frame is None and self._loose:
+            return set_span_in_context(self._loose[-1].span)
+        return None
+
+    def span_context(self, handle: int) -> SpanContext | None:
+        """Resolve a link target or the like; None if there is no valid one."""
+        if handle == -1:
+            return None
+        span = get_current_span(self.context(handle))
+        context = span.get_span_context()
+        return context if context.is_valid else None
+
+    def target(self, handle: int) -> GuestSpan | None:
+        """Resolve a span to change; 0 is the current one.
+
+        Returns:
+            The open span, or None: counted, unless there is just no current one.
+        """
+        if handle == 0:
+            stack = self._loose if self.frame is None else self.frame.entered
+            if stack:
+                return stack[-1]
+            if self.frame is not None:
+                return self.frame.target
+            return None
+        found = self._open.get(handle)
+        if found is None:
+            self.rejections.add("ended" if handle in self._kept else "handle", str(handle))
+        return found
+
+    def enter(self, handle: int) -> None:
+        """Make a span current."""
+        if handle == 0:
+            return
+        found = self.target(handle)
+        if found is None:
+            return
+        frame = self.frame
+        stack = self._loose if frame is None else frame.entered
+        if len(stack) >= self._limits.span_depth:
+            self.rejections.add("span_depth", f"{len(stack)} are entered")
+            return
+        stack.append(found)
+        found.entered += 1
+        if frame is not None:
+            # No token is kept: the end of the call resets the context to what it was before.
+            attach(set_span_in_context(found.span, frame.context))
+
+    def exit(self, handle: int) -> None:
+        """Take a span's innermost entry away."""
+        if handle == 0:
+            return
+        if not self._leave(handle):
+            is_known = handle in self._open or handle in self._kept
+            self.rejections.add("not_entered" if is_known else "handle", str(handle))
+
+    def _leave(self, handle: int) -> bool:
+        frame = self.frame
+        stack = self._loose if frame is None else frame.entered
+        for index in range(len(stack) - 1, -1, -1):
+            if stack[index].handle == handle:
+                break
+        else:
+            return False
+        stack.pop(index).entered -= 1
+        if frame is not None and index == len(stack):
+            attach(set_span_in_context(stack[-1].span, frame.context) if stack else frame.context)
+        return True
+
+    def end(self, handle: int) -> None:
+        """End a span, or forget a remote context."""
+        if handle == 0:
+            return
+        found = self._open.pop(handle, None)
+        if found is None:
+            kept = self._kept.get(handle)
+            if kept is None:
+                self.rejections.add("handle", str(handle))
+            elif kept.is_remote:
+                del self._kept[handle]
+            else:
+                self.rejections.add("ended", str(handle))
+            return
+        while found.entered and self._leave(handle):
+            pass
+        self._remember(handle, found.span.get_span_context())
+        found.span.end()
+
+    def end_call(self, frame: CallFrame) -> None:
+        """Drop what a call entered and did not exit."""
+        for entry in frame.entered:
+            entry.entered -= 1
+        frame.entered.clear()
+
+    def fail(
+        self,
+        frame: CallFrame | None,
+        reason: str,
+        event: dict[str, str] | None = None,
+        *,
+        end_time_ns: int | None = None,
+    ) -> None:
+        """End open spans with status ERROR, the innermost first.
+
+        Args:
+            frame: Only those that were started during this call; None for all.
+            reason: The status description.
+            event: Attributes of an exception event, if there was one.
+            end_time_ns: When they ended, if not now.
+        """
+        doomed = [h for h, s in self._open.items() if frame is None or s.frame is frame]
+        for handle in reversed(doomed):
+            found = self._open.pop(handle)
+            self._remember(handle, found.span.get_span_context())
+            if event is not None:
+                found.span.add_event("exception", event)
+            found.span.set_status(Status(StatusCode.ERROR, reason))
+            found.span.end(end_time_ns)

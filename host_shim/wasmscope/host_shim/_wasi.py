@@ -1,0 +1,201 @@
+"""What WASI programs say and learn without any SDK: lines on standard output and error, trace context in variables."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final, Literal
+
+from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._signals import Inject
+
+__all__ = ["Environment", "Stdio", "StdioLines", "StdioMode"]
+
+StdioMode = Literal["tee", "log", "off"]
+"""
+What happens to a WASI guest's standard output and error: ``tee`` also logs the lines, ``log`` only logs them,
+``off`` leaves them alone.
+"""
+
+_IOVEC: Final = Struct("<II")
+_U32: Final = Struct("<I")
+_STREAMS: Final = {1: "stdout", 2: "stderr"}
+_MAX_IOVECS: Final = 1_024
+_E_INVAL: Final = 28
+_NOTHING: Final = memoryview(b"")
+_FIELDS: Final = ("traceparent", "tracestate", "baggage")
+
+
+class StdioLines:
+    """One stream's bytes, cut into lines."""
+
+    __slots__ = ("_guest", "_kept", "_limit", "_stream")
+
+    def __init__(self, guest: Guest, stream: str, limit: int) -> None:
+        self._guest = guest
+        self._stream = stream
+        self._limit = limit
+        self._kept = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes; each full line becomes a log record, longer ones than the limit several."""
+        kept = self._kept
+        kept += data
+        start = 0
+        while True:
+            end = kept.find(b"\n", start)
+            if end < 0:
+                if len(kept) - start < self._limit:
+                    break
+                end = start + self._limit
+                self._emit(kept[start:end])
+                start = end
+                continue
+            self._emit(kept[start:end])
+            start = end + 1
+        del kept[:start]
+
+    def flush(self) -> None:
+        """Emit what is left without a newline."""
+        if self._kept:
+            self._emit(self._kept)
+            self._kept = bytearray()
+
+    def _emit(self, raw: bytearray) -> None:
+        line = raw.decode("utf-8", "replace").removesuffix("\r")
+        if line:
+            # A stream says nothing about severity: it stays unspecified.
+            self._guest.emit(0, line, {"log.iostream": self._stream, **self._guest.identity.attributes()})
+
+
+class Stdio:
+    """Watches a guest's ``fd_write``."""
+
+    __slots__ = ("_guest", "_lines", "mode")
+
+    def __init__(self, guest: Guest, mode: StdioMode, line_limit: int) -> None:
+        self._guest = guest
+        self.mode = mode
+        self._lines = {fd: StdioLines(guest, stream, max(1, line_limit)) for fd, stream in _STREAMS.items()}
+
+    def is_watched(self, fd: int) -> bool:
+        """Whether a descriptor is standard output or error."""
+        return fd in _STREAMS
+
+    def gather(self, pointer: int, count: int) -> bytes | None:
+        """Read what an ``fd_write`` call wants to write.
+
+        Args:
+            pointer: Address of the ciovec array.
+            count: Its length.
+
+        Returns:
+            The bytes, or None if the vectors are not readable.
+        """
+        memory = self._guest.memory
+        if memory is None or count > _MAX_IOVECS:
+            return None
+        view = memory.refreshed()
+        vectors = view[pointer : pointer + count * _IOVEC.size]
+        if len(vectors) != count * _IOVEC.size:
+            return None
+        total = bytearray()
+        for start, size in _IOVEC.iter_unpack(vectors):
+            chunk = view[start : start + size]
+            # Vectors may overlap: their sum may be many times the memory.
+            if len(chunk) != size or len(total) + size > len(view):
+                return None
+            total += chunk
+        return bytes(total)
+
+    def write_only_logs(self, fd: int, pointer: int, count: int, written: int) -> int:
+        """Serve ``fd_write`` for a guest whose output goes nowhere else; returns a WASI errno."""
+        data = self.gather(pointer, count)
+        memory = self._guest.memory
+        if data is None or memory is None:
+            return _E_INVAL
+        view = memory.refreshed()
+        if written + 4 > len(view):
+            return _E_INVAL
+        view[written : written + 4] = _U32.pack(len(data))
+        self.take(fd, data)
+        return 0
+
+    def written(self, pointer: int) -> int:
+        """Read how much an ``fd_write`` wrote."""
+        memory = self._guest.memory
+        raw = b"" if memory is None else memory.refreshed()[pointer : pointer + 4]
+        return _U32.unpack(raw)[0] if len(raw) == 4 else 0
+
+    def take(self, fd: int, data: bytes) -> None:
+        """Log what was written."""
+        self._lines[fd].feed(data)
+
+    def flush(self) -> None:
+        """Emit unfinished lines."""
+        for lines in self._lines.values():
+            lines.flush()
+
+
+class Environment:
+    """Adds the trace context to a WASI guest's environment.
+
+    Names and meaning: OpenTelemetry specification, "Environment Variables as Context Propagation Carriers".
+    """
+
+    __slots__ = ("_count", "_guest", "_inject", "_size", "_variables")
+
+    def __init__(self, guest: Guest, inject: Inject) -> None:
+        self._guest = guest
+        self._inject = inject
+        self._variables: tuple[bytes, ...] = ()
+        self._count = 0
+        self._size = 0
+
+    def sizes(self, count_pointer: int, size_pointer: int) -> None:
+        """Add our variables to what ``environ_sizes_get`` wrote.
+
+        Args:
+            count_pointer: Address of the number of variables.
+            size_pointer: Address of their size in bytes.
+        """
+        carrier: dict[str, str] = {}
+        self._inject(carrier, self._guest.spans.context(0))
+        found = {name: carrier[name] for name in _FIELDS if name in carrier}
+        self._variables = tuple(
+            f"{name.upper()}={value}".encode() + b"\0" for name, value in found.items() if "\0" not in value
+        )
+        self._count = self._add(count_pointer, len(self._variables))
+        self._size = self._add(size_pointer, sum(map(len, self._variables)))
+
+    def _add(self, pointer: int, amount: int) -> int:
+        """Add to a number in the guest's memory; returns what it was."""
+        memory = self._guest.memory
+        view = _NOTHING if memory is None else memory.refreshed()
+        raw = view[pointer : pointer + 4]
+        if len(raw) != 4:
+            return 0
+        before: int = _U32.unpack(raw)[0]
+        view[pointer : pointer + 4] = _U32.pack((before + amount) & 0xFFFFFFFF)
+        return before
+
+    def fill(self, pointers: int, buffer: int) -> None:
+        """Append our variables to what ``environ_get`` wrote.
+
+        Where a name occurs twice, programs find the host's, which stands first.
+
+        Args:
+            pointers: Address of the array of addresses.
+            buffer: Address of the texts.
+        """
+        memory = self._guest.memory
+        if memory is None:
+            return
+        view = memory.refreshed()
+        slot, at = pointers + 4 * self._count, buffer + self._size
+        for variable in self._variables:
+            if slot + 4 > len(view) or at + len(variable) > len(view):
+                return
+            view[slot : slot + 4] = _U32.pack(at & 0xFFFFFFFF)
+            view[at : at + len(variable)] = variable
+            slot += 4
+            at += len(variable)

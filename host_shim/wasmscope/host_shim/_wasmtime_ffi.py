@@ -1,0 +1,311 @@
+"""Every use of wasmtime-py's private parts, in one place.
+
+wasmtime's public Python API costs 3-15 us for each call of a host function and about 30 us for a call of an export;
+its C API, which the
+package ships and binds by ctypes, costs 0.3-1 us (https://docs.wasmtime.dev/c-api/). `Native.load` looks whether
+everything needed is there *and works*: new
+releases come monthly. Where it is not, the bridge uses the public API, which is slower and does the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from typing import Any, Final
+
+import wasmtime
+
+__all__ = ["CALLBACK", "FINALIZER", "Native", "store_address", "take_func", "take_instance"]
+
+_logger = logging.getLogger("wasmscope.host_shim")
+
+# wasmtime_func_unchecked_callback_t: trap* (env, caller, wasmtime_val_raw_t* args_and_results, size_t). A
+# wasmtime_val_raw_t is 16 bytes, so
+# value k stands at index 2*k; of an i32 only the low 32 bits mean anything.
+CALLBACK: Final = ctypes.CFUNCTYPE(
+    ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64), ctypes.c_size_t
+)
+FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+_PYBUF_WRITE: Final = 0x200
+_MOST_PAGES: Final = 65_536
+
+# (module (import "p" "f" (func (param i32 i64 f64) (result i64))) (memory (export "memory") 1)
+#  (func (export "r") (result i64) i32.const -2 i64.const -3 f64.const 0.5 call 0))
+_PROBE: Final = bytes.fromhex(
+    "0061736d01000000010c0260037f7e7c017e6000017e020701017001660000030201010503010001070e02066d656d6f7279020001720001"
+    "0a13011100417e427d44000000000000e03f10000b"
+)
+
+
+class Native:
+    """wasmtime's C functions that the bridge needs, with their types.
+
+    Addresses are plain integers. Nothing here checks a pointer: callers pass those of live stores only.
+    """
+
+    def __init__(self, dll: Any) -> None:
+        """Bind the functions.
+
+        Args:
+            dll: wasmtime-py's loaded library.
+
+        Raises:
+            AttributeError: If a function is not there.
+        """
+        void, size = ctypes.c_void_p, ctypes.c_size_t
+
+        def bind(name: str, result: Any, *params: Any, gil: bool = True) -> Any:
+            # A function object of our own: the package's share their argument types with its bindings. Short calls
+            # keep the interpreter lock:
+            # releasing and taking it costs more than they do.
+            kind = ctypes.PYFUNCTYPE if gil else ctypes.CFUNCTYPE
+            return kind(result, *params)((name, dll))
+
+        self.caller_context = bind("wasmtime_caller_context", void, void)
+        self.memory_data = bind("wasmtime_memory_data", void, void, void)
+        self.memory_data_size = bind("wasmtime_memory_data_size", size, void, void)
+        self._caller_export = bind("wasmtime_caller_export_get", ctypes.c_bool, void, ctypes.c_char_p, size, void)
+        self._trap_new = bind("wasmtime_trap_new", size, ctypes.c_char_p, size)
+        self._func_new = bind("wasmtime_func_new_unchecked", None, void, void, void, void, void, void)
+        self._linker_define = bind(
+            "wasmtime_linker_define_func_unchecked",
+            void, void, ctypes.c_char_p, size, ctypes.c_char_p, size, void, void, void, void,
+        )  # fmt: skip
+        self._func_call = bind("wasmtime_func_call_unchecked", void, void, void, void, size, void, gil=False)
+        self._error_delete = bind("wasmtime_error_delete", None, void)
+        self._trap_delete = bind("wasm_trap_delete", None, void)
+        self._view = ctypes.PYFUNCTYPE(ctypes.py_object, void, ctypes.c_ssize_t, ctypes.c_int)(
+            ("PyMemoryView_FromMemory", ctypes.pythonapi)
+        )
+
+    @classmethod
+    def load(cls) -> Native | None:
+        """Bind and try everything; None, and a log line that says what failed, if something does not work."""
+        try:
+            from wasmtime import _ffi
+
+            native = cls(_ffi.dll)
+            native._try()
+        except Exception as error:  # whatever a future release changes
+            _logger.info(
+                "wasmtime %s is bound by its public API, which makes telemetry calls slower: %s",
+                getattr(wasmtime, "__version__", "?"),
+                error,
+            )
+            return None
+        return native
+
+    def _try(self) -> None:
+        """Run a module that calls back, and compare what arrives with what must."""
+        seen: list[object] = []
+
+        def callback(env: int, caller: int, values: Any, count: int) -> int:
+            item = self.caller_memory(caller, "memory")
+            context = self.caller_context(caller)
+            if item is not None:
+                seen.append(self.memory_data_size(context, ctypes.addressof(item)))
+            seen.extend((env, values[0] & 0xFFFFFFFF, values[2], values[4], count))
+            values[0] = -5
+            return 0
+
+        raw = CALLBACK(callback)
+        store = wasmtime.Store(wasmtime.Engine())
+        kind = wasmtime.FuncType(
+            [wasmtime.ValType.i32(), wasmtime.ValType.i64(), wasmtime.ValType.f64()], [wasmtime.ValType.i64()]
+        )
+        func = self.func(store, kind, raw, 7)
+        instance = wasmtime.Instance(store, wasmtime.Module(store.engine, _PROBE), [func])
+        export = instance.exports(store)["r"]
+        assert isinstance(export, wasmtime.Func)
+        values = (ctypes.c_int64 * 8)()
+        self.call(store, export, values)
+        store.close()
+        # 0.5 is 0x3FE0… in IEEE 754.
+        expected = [65536, 7, 0xFFFFFFFE, -3, 0x3FE0000000000000, 3]
+        if seen != expected or values[0] != -5:
+            raise RuntimeError(f"unchecked calls: expected {expected} and -5, got {seen} and {values[0]}")
+
+    def func(
+        self,
+        store: wasmtime.Store,
+        kind: wasmtime.FuncType,
+        callback: Any,
+        env: int,
+        finalizer: Any = None,
+    ) -> wasmtime.Func:
+        """Make a host function in a store.
+
+        Args:
+            store: Where it lives.
+            kind: Its type.
+            callback: A `CALLBACK`, kept alive by the caller as long as the store.
+            env: What it gets as its first argument; not 0, which ctypes turns into None.
+            finalizer: A `FINALIZER` that is called with ``env`` when the store goes, or None.
+        """
+        from wasmtime import _ffi
+
+        raw = _ffi.wasmtime_func_t()
+        self._func_new(
+            store_address(store),
+            ctypes.cast(kind.ptr(), ctypes.c_void_p),
+            ctypes.cast(callback, ctypes.c_void_p),
+            env,
+            None if finalizer is None else ctypes.cast(finalizer, ctypes.c_void_p),
+            ctypes.addressof(raw),
+        )
+        return wasmtime.Func._from_raw(raw)
+
+    def define(
+        self, linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, callback: Any, env: int
+    ) -> None:
+        """Define a host function in a linker; see `func`.
+
+        Raises:
+            wasmtime.WasmtimeError: If the name is taken.
+        """
+        from wasmtime import _ffi
+
+        raw_module, raw_name = module.encode(), name.encode()
+        error = self._linker_define(
+            ctypes.cast(linker.ptr(), ctypes.c_void_p),
+            raw_module,
+            len(raw_module),
+            raw_name,
+            len(raw_name),
+            ctypes.cast(kind.ptr(), ctypes.c_void_p),
+            ctypes.cast(callback, ctypes.c_void_p),
+            env,
+            None,
+        )
+        if error:
+            raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
+
+    def call(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> bool:
+        """Call a function with raw values; False if it trapped.
+
+        Args:
+            store: Its store.
+            func: The function.
+            values: An array of int64, two for each value; results replace arguments.
+        """
+        trap = ctypes.c_void_p()
+        error = self._func_call(
+            store_address(store),
+            ctypes.addressof(func._func),
+            ctypes.addressof(values),
+            len(values) // 2,
+            ctypes.addressof(trap),
+        )
+        if trap.value:
+            self._trap_delete(trap.value)
+        if error:
+            self._error_delete(error)
+        return not (error or trap.value)
+
+    def prepare(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> tuple[Any, ...]:
+        """Gather the arguments of `run`, so that nothing but the call lies between two looks at a clock.
+
+        Args:
+            store: Its store.
+            func: The function.
+            values: An array of int64, two for each value; results replace arguments.
+
+        Raises:
+            ValueError: If the store is closed.
+        """
+        trap = ctypes.c_void_p()
+        # A pointer object is as good as an address here, and cheaper to come by.
+        return store._context(), ctypes.addressof(func._func), values, len(values) // 2, ctypes.byref(trap), trap
+
+    def run(self, prepared: tuple[Any, ...]) -> int | None:
+        """Call what was prepared; gives what `check` wants."""
+        error: int | None = self._func_call(*prepared[:5])
+        return error
+
+    def check(self, prepared: tuple[Any, ...], error: int | None) -> None:
+        """Raise what `wasmtime.Func` would, if the call failed.
+
+        Args:
+            prepared: What `prepare` gave.
+            error: What `run` gave.
+        """
+        trap = prepared[5].value
+        if not error and not trap:
+            return
+        from wasmtime import _ffi, _func
+
+        failure: Exception
+        if error:
+            failure = wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
+        else:
+            failure = wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t)))
+        # A host function's Python exception goes first.
+        _func.maybe_raise_last_exn()
+        raise failure
+
+    def trap(self, message: str) -> int:
+        """Make a trap for a callback to return."""
+        raw = message.encode("utf-8", "replace")
+        address: int = self._trap_new(raw, len(raw))
+        return address
+
+    def caller_memory(self, caller: int, name: str) -> Any | None:
+        """Look a memory up among the exports of the calling instance; a wasmtime_memory_t or None."""
+        from wasmtime import _ffi
+
+        item = _ffi.wasmtime_extern_t()
+        raw = name.encode()
+        if not self._caller_export(caller, raw, len(raw), ctypes.addressof(item)):
+            return None
+        kind: Any = item.kind
+        return item.of.memory if kind == _ffi.WASMTIME_EXTERN_MEMORY.value else None
+
+    def view(self, address: int, size: int) -> memoryview:
+        """Give a writable view of memory. It must not be used after the memory moved or went."""
+        result: memoryview = self._view(address, size, _PYBUF_WRITE)
+        return result
+
+    def is_fixed(self, engine: wasmtime.Engine) -> bool:
+        """Find out whether an engine's 32-bit memories stay where they are when they grow.
+
+        They do if the engine reserves all the address space that a memory can grow to, which is the default. A
+        memory is grown to the most there
+        is and its address compared; no page of it is touched. If it cannot grow that far, nothing is known.
+        """
+        with wasmtime.Store(engine) as store:
+            try:
+                memory = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(1, None)))
+                context, address = store_address(store), ctypes.addressof(memory._memory)
+                before = self.memory_data(context, address)
+                memory.grow(store, _MOST_PAGES - 1)
+            except wasmtime.WasmtimeError:
+                return False
+            is_same: bool = self.memory_data(context, address) == before
+            return is_same
+
+    def memory_address(self, memory: wasmtime.Memory) -> Any:
+        """Give the wasmtime_memory_t of a memory."""
+        return memory._memory
+
+
+def store_address(store: wasmtime.Store) -> int:
+    """Give the address of a store's context.
+
+    Raises:
+        ValueError: If the store is closed.
+    """
+    address = ctypes.cast(store._context(), ctypes.c_void_p).value
+    assert address is not None
+    return address
+
+
+def take_func(target: wasmtime.Func, source: wasmtime.Func) -> None:
+    """Let an instance of a subclass stand for the same function."""
+    target._func = source._func
+
+
+def take_instance(target: wasmtime.Instance, source: wasmtime.Instance) -> None:
+    """Let an instance of a subclass stand for the same instance."""
+    target._instance = source._instance
+    target._exports = None
