@@ -1,5 +1,5 @@
 import * as host from "./assembly/wasmscope_v1";
-import { borrow, bound, write } from "./assembly/text";
+import { writeFirst } from "./assembly/text";
 
 export { Attributes } from "./assembly/attributes";
 export {
@@ -38,10 +38,9 @@ export function abiVersion(): i32 {
   return host.abi_version();
 }
 
-let aborting: bool = false;
-
-/** The longest of `:line:column`. */
-const POSITION_SIZE: usize = 22;
+/** Longer texts of an abort are cut to these numbers of UTF-16 code units. */
+const MESSAGE_UNITS: usize = 1000;
+const FILE_UNITS: usize = 300;
 
 /**
  * Reports an abort to the host, then traps. The compiler calls it instead of
@@ -54,31 +53,16 @@ export function abort(
   line: u32 = 0,
   column: u32 = 0,
 ): void {
-  // An abort in here would come from the heap, and the first one tells more.
-  if (!aborting) {
-    aborting = true;
-    const type = changetype<usize>("abort");
-    const text = changetype<usize>(message ? message : "");
-    const place = changetype<usize>(file ? file : "");
-    const room = borrow(
-      bound(type) + bound(text) + bound(place) + POSITION_SIZE,
-    );
-    const typeEnd = write(type, room);
-    const textEnd = write(text, typeEnd);
-    let end = write(place, textEnd);
-    if (file) end = decimal(column, decimal(line, end));
-    host.exception(
-      0,
-      room,
-      typeEnd - room,
-      typeEnd,
-      textEnd - typeEnd,
-      textEnd,
-      end - textEnd,
-      0,
-      0,
-    );
-  }
+  // Fixed room, because the heap itself may be what aborts. It fits the type,
+  // both texts at three bytes a unit, and `:line:column`.
+  const type = memory.data(4000);
+  const text = writeFirst(changetype<usize>("abort"), 5, type);
+  const stack = writeFirst(changetype<usize>(message), MESSAGE_UNITS, text);
+  let end = writeFirst(changetype<usize>(file), FILE_UNITS, stack);
+  if (file) end = decimal(column, decimal(line, end));
+  const typeSize = text - type;
+  const textSize = stack - text;
+  host.exception(0, type, typeSize, text, textSize, stack, end - stack, 0, 0);
   unreachable();
 }
 

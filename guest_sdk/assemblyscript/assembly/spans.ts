@@ -136,7 +136,12 @@ export class Span extends Context {
   setStatus(code: StatusCode, description: string = ""): Span {
     const text = changetype<usize>(description);
     const room = borrow(bound(text));
-    host.span_status(handleOf(changetype<usize>(this)), code, room, write(text, room) - room);
+    host.span_status(
+      handleOf(changetype<usize>(this)),
+      code,
+      room,
+      write(text, room) - room,
+    );
     release(room);
     return this;
   }
@@ -145,7 +150,11 @@ export class Span extends Context {
   updateName(name: string): Span {
     const text = changetype<usize>(name);
     const room = borrow(bound(text));
-    host.span_rename(handleOf(changetype<usize>(this)), room, write(text, room) - room);
+    host.span_rename(
+      handleOf(changetype<usize>(this)),
+      room,
+      write(text, room) - room,
+    );
     release(room);
     return this;
   }

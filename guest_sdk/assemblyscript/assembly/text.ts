@@ -48,6 +48,11 @@ export function write(text: usize, to: usize): usize {
   return encode(text, objectSize(text) >> 1, to);
 }
 
+/** Writes at most so many units of the string as UTF-8; nothing where it is null. */
+export function writeFirst(text: usize, units: usize, to: usize): usize {
+  return text ? encode(text, min(objectSize(text) >> 1, units), to) : to;
+}
+
 /** The number of bytes that `writeShort` needs at most. */
 export function shortBound(text: usize): usize {
   return 2 + 3 * min(objectSize(text) >> 1, SHORT_UNITS);
@@ -55,7 +60,7 @@ export function shortBound(text: usize): usize {
 
 /** Writes the string behind its length as u16 and returns the end. */
 export function writeShort(text: usize, to: usize): usize {
-  const end = encode(text, min(objectSize(text) >> 1, SHORT_UNITS), to + 2);
+  const end = writeFirst(text, SHORT_UNITS, to + 2);
   store<u16>(to, end - to - 2);
   return end;
 }
