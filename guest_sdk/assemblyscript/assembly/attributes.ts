@@ -23,9 +23,10 @@ export class Attributes {
 
   /**
    * Adds an attribute. The type of the value decides the type of the attribute:
-   * `bool`; every integer (as i64); `f32` and `f64`; `string`; `Uint8Array` and
-   * `ArrayBuffer` (bytes); `Array`, `StaticArray` and the other typed arrays of
-   * any of these; `Attributes` (a map); `null` (an empty value).
+   * `bool`; every integer (as i64; a `u64` beyond it as text); `f32` and `f64`;
+   * `string`; `Uint8Array` and `ArrayBuffer` (bytes); `Array`, `StaticArray` and
+   * the other typed arrays of any of these; `Attributes` (a map); `null` (an
+   * empty value).
    */
   set<V>(key: string, value: V): Attributes {
     const list = changetype<List>(this);
@@ -77,8 +78,16 @@ export class List {
 
   scalar<V>(value: V): void {
     if (isBoolean<V>()) this.bool(value);
-    else if (isInteger<V>()) this.word(I64, value as i64);
-    else if (isFloat<V>()) this.word(F64, reinterpret<u64>(value as f64));
+    else if (isInteger<V>()) {
+      if (!isSigned<V>() && sizeof<V>() == 8) {
+        if ((value as i64) < 0) {
+          const decimal = (value as u64).toString();
+          this.reference<string>(changetype<usize>(decimal));
+          return;
+        }
+      }
+      this.word(I64, value as i64);
+    } else if (isFloat<V>()) this.word(F64, reinterpret<u64>(value as f64));
     else ERROR("an attribute cannot be of this type");
   }
 

@@ -123,12 +123,7 @@ export function propagation(): void {
     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     "vendor=x",
   );
-  const span = Span.start(
-    "from remote",
-    null,
-    SpanKind.SERVER,
-    remote,
-  ).enter();
+  const span = Span.start("from remote", null, SpanKind.SERVER, remote).enter();
   span.setAttribute("outgoing", inject("traceparent"));
   const ids = spanContext();
   if (ids) span.setAttribute("trace_id", ids.traceId);
