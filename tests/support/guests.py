@@ -67,9 +67,9 @@ def _trampolines(memory64: bool, pages: int, extra: str) -> str:
 class Guest:
     """An instance whose ABI calls are made by Python code.
 
-    `run` makes a call through the bridge; in it, the guest calls back, and the code given makes ABI calls by `abi` or by
-    the methods here: these go through exports of the instance that are called directly, so that they belong to the call
-    that `run` made.
+    `run` makes a call through the bridge; in it, the guest calls back, and the code given makes ABI calls by `abi` or
+    by the methods here: these go through exports of the instance that are called directly, so that they belong to the
+    call that `run` made.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Guest:
         self.linker = (
             bridge.linker(self.store.engine) if known_host else wasmtime.Linker(self.store.engine)
         )  # fmt: skip
-        self._bodies: list[Callable[[], Any]] = []
+        self._bodies: list[tuple[Callable[[], Any], ...]] = []
         self.linker.define_func("test", "body", wasmtime.FuncType([], []), self._run_body)
         self.instance = bridge.instantiate(
             self.linker, self.store, self.module, name=name, version=version, tenant=tenant
@@ -126,13 +126,14 @@ class Guest:
         self._top = 1024
 
     def _run_body(self) -> None:
-        self._bodies[-1]()
+        for body in self._bodies[-1]:
+            body()
 
     # Calls.
 
-    def run(self, body: Callable[[], Any], export: str = "run") -> None:
+    def run(self, *bodies: Callable[[], Any], export: str = "run") -> None:
         """Call the guest through the bridge; in the middle of it, run Python code."""
-        self._bodies.append(body)
+        self._bodies.append(bodies)
         try:
             self.instance.call(export)
         finally:

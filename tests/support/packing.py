@@ -156,7 +156,7 @@ def decode(
 
 
 def _key(cursor: _Cursor, fields: Sequence[str], state: _State) -> str | None:
-    size = cursor.number("H")
+    size: int = cursor.number("H")
     if size < 0x8000:
         return _name(cursor, size, state, may_be_reserved=False)
     if size - 0x8000 < len(fields):

@@ -74,7 +74,7 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.span_exporter = InMemorySpanExporter()
-        self.log_exporter = InMemoryLogRecordExporter()
+        self.log_exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
         self.metric_reader = InMemoryMetricReader()
         self.tracer_provider = TracerProvider(id_generator=SequentialIds(), shutdown_on_exit=False)
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self.span_exporter))

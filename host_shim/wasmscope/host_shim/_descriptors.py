@@ -12,7 +12,7 @@ from struct import error as StructError
 from typing import Final
 
 from wasmscope.host_shim._limits import Limits
-from wasmscope.host_shim._packed import Attributes, Packed
+from wasmscope.host_shim._packed import Attributes, Packed, fit
 from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim.attributes import RESERVED_PREFIXES, TARGET
 
@@ -146,15 +146,15 @@ def read_callsite(
     for field in names:
         if not field or field.startswith(RESERVED_PREFIXES):
             raise DescriptorError(f"field name {field!r} is empty, or the host's")
-    attributes = packed.decode(data[reader.position :])
+    known: Attributes = {**host_attributes}
     if target:
-        attributes[TARGET] = target
+        known[TARGET] = target
     if file:
-        attributes["code.file.path"] = file
+        known["code.file.path"] = file
         if line:
-            attributes["code.line.number"] = line
-    attributes.update(host_attributes)
-    return CallSite(_KINDS[kind], severity, name, names, attributes)
+            known["code.line.number"] = line
+    attributes = fit(known, packed.decode(data[reader.position :]), limits, rejections)
+    return CallSite(_KINDS[kind], severity, name, names, {**attributes, **known})
 
 
 def read_instrument(kind: int, number: int, data: bytes, limits: Limits, rejections: Rejections) -> Instrument:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context, attach
@@ -42,9 +42,11 @@ class GuestSpan:
         entered: How many times it stands on the stack.
     """
 
-    __slots__ = ("entered", "events", "fields", "frame", "handle", "links", "span")
+    __slots__ = ("_keys", "entered", "events", "fields", "frame", "handle", "links", "span")
 
-    def __init__(self, handle: int, span: Span, fields: Sequence[str], frame: CallFrame | None) -> None:
+    def __init__(
+        self, handle: int, span: Span, fields: Sequence[str], frame: CallFrame | None, keys: Iterable[str] = ()
+    ) -> None:
         self.handle = handle
         self.span = span
         self.fields = fields
@@ -52,6 +54,14 @@ class GuestSpan:
         self.events = 0
         self.links = 0
         self.entered = 0
+        # Of its attributes; a set once there are more than it was started with.
+        self._keys = keys
+
+    def keys(self) -> set[str]:
+        """Give the keys of its attributes, to be added to."""
+        if not isinstance(self._keys, set):
+            self._keys = set(self._keys)
+        return self._keys
 
 
 class Spans:
@@ -86,11 +96,17 @@ class Spans:
         self.rejections.add("open_spans", f"{self._limits.open_spans} are open")
         return True
 
-    def add(self, span: Span, fields: Sequence[str]) -> int:
-        """Keep an open span and give its handle."""
+    def add(self, span: Span, fields: Sequence[str], keys: Iterable[str] = ()) -> int:
+        """Keep an open span and give its handle.
+
+        Args:
+            span: The span.
+            fields: Field names of its call site.
+            keys: Keys of its attributes.
+        """
         handle = self._next
         self._next = handle + 1
-        self._open[handle] = GuestSpan(handle, span, fields, self.frame)
+        self._open[handle] = GuestSpan(handle, span, fields, self.frame, keys)
         return handle
 
     def keep(self, context: SpanContext) -> int:
@@ -130,8 +146,15 @@ class Spans:
             return set_span_in_context(self._loose[-1].span)
         return None
 
+    def link_target(self, handle: int) -> SpanContext | None:
+        """Resolve a link target; None and counted if it is unknown, because the current span is not what was meant."""
+        if handle == 0 or handle in self._open or handle in self._kept:
+            return self.span_context(handle)
+        self.rejections.add("handle", str(handle))
+        return None
+
     def span_context(self, handle: int) -> SpanContext | None:
-        """Resolve a link target or the like; None if there is no valid one."""
+        """Resolve a context argument to its ids; None if there are none."""
         if handle == -1:
             return None
         span = get_current_span(self.context(handle))

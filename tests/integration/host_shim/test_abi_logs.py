@@ -63,7 +63,7 @@ class TestRecord:
 
     def test_same_record_often(self, guest: Guest, telemetry: Telemetry) -> None:
         """The same bytes mean the same each time."""
-        guest.run(lambda: [guest.log("again", {"n": 1, "list": [1, 2]}) for _ in range(5)])
+        guest.run(*[lambda: guest.log("again", {"n": 1, "list": [1, 2]})] * 5)
 
         assert [dict(r.attributes) for r in telemetry.logs()] == [{"n": 1, "list": (1, 2)}] * 5
 
@@ -94,7 +94,7 @@ class TestRecord:
         guest = Guest(bridge)
         TickingClock(start_ns=1_000, step_ns=10).install(monkeypatch)
 
-        guest.run(lambda: [guest.log("a"), guest.log("b")])
+        guest.run(lambda: guest.log("a"), lambda: guest.log("b"))
 
         first, second = telemetry.logs()
         assert 1_000 <= first.timestamp < second.timestamp < 1_200
@@ -117,8 +117,8 @@ class TestRecord:
         guest = Guest(telemetry.bridge(), tenant="acme")
         site = guest.callsite(packing.callsite(target="t"))
 
-        guest.run(lambda: [guest.log("x", {"n": 1}, callsite=site) for _ in range(3)])
-        guest.run(lambda: [guest.log("x", callsite=site) for _ in range(3)])
+        guest.run(*[lambda: guest.log("x", {"n": 1}, callsite=site)] * 3)
+        guest.run(*[lambda: guest.log("x", callsite=site)] * 3)
 
         assert [record.attributes["seen"] for record in telemetry.logs()] == [1] * 6
 
@@ -151,7 +151,7 @@ class TestSeverity:
         """0 takes the call site's severity; another one goes before it."""
         site = guest.callsite(packing.callsite(severity=13))
 
-        guest.run(lambda: [guest.log("x", severity=0, callsite=site), guest.log("y", severity=17, callsite=site)])
+        guest.run(lambda: guest.log("x", severity=0, callsite=site), lambda: guest.log("y", severity=17, callsite=site))
 
         assert telemetry.log("x").severity_number is SeverityNumber.WARN
         assert telemetry.log("y").severity_number is SeverityNumber.ERROR
@@ -165,7 +165,7 @@ class TestCallSite:
         )
         site = guest.callsite(descriptor)
 
-        guest.run(lambda: [guest.log("a", callsite=site), guest.log("b", {"n": 2}, callsite=site)])
+        guest.run(lambda: guest.log("a", callsite=site), lambda: guest.log("b", {"n": 2}, callsite=site))
 
         constants = {
             "env": "eu",
@@ -194,7 +194,7 @@ class TestCallSite:
         attrs = [(Field(0), 1), (Field(1), "x")]
 
         for _ in range(2):
-            guest.run(lambda: [guest.log("1", attrs, callsite=one), guest.log("2", attrs, callsite=two)])
+            guest.run(lambda: guest.log("1", attrs, callsite=one), lambda: guest.log("2", attrs, callsite=two))
 
         assert [dict(r.attributes) for r in telemetry.logs()] == [{"a": 1, "b": "x"}, {"c": 1}] * 2
         assert guest.rejected() == {"attribute_field": 2}
@@ -242,7 +242,7 @@ class TestCallSite:
         """Of malformed constant attributes the good ones are kept, and the rest counted once for the call site."""
         site = guest.callsite(packing.callsite(constants={"a": 1}) + b"\x01\x00b\x09")
 
-        guest.run(lambda: [guest.log("x", callsite=site), guest.log("x", callsite=site)])
+        guest.run(lambda: guest.log("x", callsite=site), lambda: guest.log("x", callsite=site))
 
         assert [dict(record.attributes) for record in telemetry.logs()] == [{"a": 1}, {"a": 1}]
         assert guest.rejected() == {"attribute": 1}
@@ -279,7 +279,8 @@ class TestEnabled:
         guest = Guest(telemetry.bridge(min_severity=9, native=native))
         sites = [guest.callsite(packing.callsite(severity=severity)) for severity in (8, 9, 24)]
 
-        guest.run(lambda: [guest.log(f"{site}", severity=0, callsite=site) for site in sites])
+        for site in sites:
+            guest.run(lambda: guest.log(f"{site}", severity=0, callsite=site))  # noqa: B023
 
         assert [guest.abi("enabled", site) for site in sites] == [2, 3, 3]
         assert [record.body for record in telemetry.logs()] == [str(sites[1]), str(sites[2])]
@@ -290,7 +291,9 @@ class TestEnabled:
         guest = make_guest(min_severity=9)
         site = guest.callsite(packing.callsite(severity=0))
 
-        guest.run(lambda: [guest.log("none", severity=0, callsite=site), guest.log("warn", severity=13, callsite=site)])
+        guest.run(
+            lambda: guest.log("none", severity=0, callsite=site), lambda: guest.log("warn", severity=13, callsite=site)
+        )
         guest.run(lambda: guest.log("debug", severity=5, callsite=site))
 
         assert guest.abi("enabled", site) == 3

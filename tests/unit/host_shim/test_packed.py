@@ -285,7 +285,8 @@ class TestLimits:
 
         kept = {"a": [[1]], "m": {"k": [1]}}
         assert decoder.decode(packing.attributes(kept)) == {"a": ((1,),), "m": {"k": (1,)}}
-        for deep in ([[[1]]], {"k": {"l": {}}}, [{"k": []}]):
+        too_deep: list[Any] = [[[[1]]], {"k": {"l": {}}}, [{"k": []}]]
+        for deep in too_deep:
             assert decoder.decode(packing.attributes([("b", 1), ("a", deep), ("c", 2)])) == {"b": 1}
         assert decoder.rejected == {"attribute_depth": 3}
 
@@ -305,9 +306,7 @@ class TestLimits:
             "m": {"k": 1, "l": 2, "m": 3},
         }
         assert decoder.rejected == {}
-        assert decoder.decode(packing.attributes([("a", [1, 2, 3]), ("b", [[1, 2], 3]), ("c", 1)])) == {
-            "a": (1, 2, 3)
-        }
+        assert decoder.decode(packing.attributes([("a", [1, 2, 3]), ("b", [[1, 2], 3]), ("c", 1)])) == {"a": (1, 2, 3)}
         assert decoder.rejected == {"attribute_elements": 1}
 
     def test_defaults(self) -> None:
