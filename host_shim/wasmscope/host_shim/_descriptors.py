@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct
 from struct import error as StructError
@@ -49,6 +49,7 @@ class CallSite:
         name: Span or event name; may be empty.
         fields: Field names that records refer to by index.
         attributes: On every record of this call site: its constants, ``code.*``, the target and what the host adds.
+        seen: Attribute lists that came before, and what became of them: records of one place often say the same.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class CallSite:
     name: str
     fields: tuple[str, ...]
     attributes: Attributes
+    seen: dict[bytes, Attributes] = field(default_factory=dict[bytes, Attributes], compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ class Guest:
 
     __slots__ = (
         "_base",
-        "_cache",
+        "_body_bytes",
+        "_caches",
         "_clock",
         "_emit",
         "_flush",
@@ -107,6 +108,7 @@ class Guest:
         self._signals = signals
         self._emit = signals.logger.emit
         self._limits = limits
+        self._body_bytes = limits.body_bytes
         self._clock = clock
         self._inject = inject
         self._flush = flush
@@ -118,7 +120,8 @@ class Guest:
         self._still = _EMPTY
         self._packed = Packed(limits, rejections)
         self._base = identity.attributes()
-        self._cache: dict[tuple[int, bytes], Attributes] = {}
+        # For each list in any call site's cache, that cache.
+        self._caches: list[dict[bytes, Attributes]] = []
         self._sites: list[CallSite] = [CallSite("", 0, "", (), self._base)]
         self._site_ids: dict[bytes, int] = {}
         self._recorders: list[Recorder | None] = [None]
@@ -138,7 +141,7 @@ class Guest:
         self._base.update(identity.attributes())
         for known in (*(site.attributes for site in self._sites), *self._sets):
             known.update(self._base)
-        self._cache.clear()
+        self._forget_seen()
 
     def attach_memory(self, memory: GuestMemory | None) -> None:
         """Say where the guest's addresses point; None if it has no memory."""
@@ -238,7 +241,7 @@ class Guest:
             return 0
         return len(raw)
 
-    def _attributes(self, callsite: int, site: CallSite, view: memoryview, pointer: int, size: int) -> Attributes:
+    def _attributes(self, site: CallSite, view: memoryview, pointer: int, size: int) -> Attributes:
         """Read an attribute list and add what the call site and the host say."""
         if size == 0:
             return site.attributes
@@ -249,9 +252,9 @@ class Guest:
         data = raw.tobytes() if len(raw) == size else self._far(pointer, size)
         if data is None:
             return site.attributes
-        cached = self._cache.get((callsite, data))
-        if cached is not None:
-            return cached
+        seen = site.seen.get(data)
+        if seen is not None:
+            return seen
         before = self.rejections.count
         given = self._packed.decode(data, site.fields)
         merged = {**site.attributes, **given, **self._base} if site.attributes else given
@@ -259,10 +262,16 @@ class Guest:
             merged = self._fit(site.attributes, given)
         # Lists that were counted as rejected are decoded, and so counted, each time.
         if size <= _CACHED_BYTES and before == self.rejections.count and TRUNCATED not in given:
-            if len(self._cache) >= _CACHED_LISTS:
-                self._cache.clear()
-            self._cache[callsite, data] = merged
+            if len(self._caches) >= _CACHED_LISTS:
+                self._forget_seen()
+            site.seen[data] = merged
+            self._caches.append(site.seen)
         return merged
+
+    def _forget_seen(self) -> None:
+        for cache in self._caches:
+            cache.clear()
+        self._caches.clear()
 
     def _fit(self, fixed: Attributes, given: Attributes) -> Attributes:
         return fit(fixed, given, self._limits, self.rejections)
@@ -338,7 +347,10 @@ class Guest:
     ) -> None:
         """Emit a log record."""
         # The hottest path there is: no helper is called for what is usual.
-        site = self._sites[callsite] if callsite < len(self._sites) else self._site(callsite)
+        try:
+            site = self._sites[callsite]
+        except IndexError:
+            site = self._site(callsite)
         if severity == 0:
             severity = site.severity
         elif severity > 24:
@@ -347,14 +359,22 @@ class Guest:
         if 0 < severity < self._min_severity:
             return
         view = self._still or self._view()
-        body = None
-        raw = view[body_pointer : body_pointer + body_size]
-        if len(raw) == body_size <= self._limits.body_bytes:
-            try:  # noqa: SIM105 - suppress() costs a third of a microsecond
-                body = str(raw, "utf-8")
-            except UnicodeDecodeError:
-                pass
-        attributes = self._attributes(callsite, site, view, pointer, size) if size else site.attributes
+        body = attributes = None
+        if body_size <= self._body_bytes:
+            raw = view[body_pointer : body_pointer + body_size].tobytes()
+            if len(raw) == body_size:
+                try:  # noqa: SIM105 - suppress() costs a third of a microsecond
+                    body = raw.decode()
+                except UnicodeDecodeError:
+                    pass
+        if size == 0:
+            attributes = site.attributes
+        elif size <= _CACHED_BYTES:
+            raw = view[pointer : pointer + size].tobytes()
+            if len(raw) == size:
+                attributes = site.seen.get(raw)
+        if attributes is None:
+            attributes = self._attributes(site, view, pointer, size)
         if body is None:
             cut: list[str] = []
             body = self.text(view, body_pointer, body_size, self._limits.body_bytes, cut)
@@ -423,7 +443,7 @@ class Guest:
         if kind >= len(_KINDS):
             self.rejections.add("kind", str(kind))
             kind = 0
-        attributes = self._attributes(callsite, site, view, pointer, size)
+        attributes = self._attributes(site, view, pointer, size)
         span = self._signals.tracer.start_span(
             name or site.name or "span", context=self.spans.context(context), kind=_KINDS[kind], attributes=attributes
         )
