@@ -1,1 +1,11 @@
-"""A small reader of the WebAssembly binary format."""
+"""WebAssembly's binary format, read with the standard library alone.
+
+Source: https://webassembly.github.io/spec/core/binary/
+"""
+
+from __future__ import annotations
+
+from wasmscope.wasm._kind import FileFormat, FileKind, identify
+from wasmscope.wasm._module import Export, Import, Module, Section
+
+__all__ = ["Export", "FileFormat", "FileKind", "Import", "Module", "Section", "identify"]
