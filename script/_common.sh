@@ -73,7 +73,7 @@ ensure_env() {
     find_python
     venv=$root/.venv
     python=$venv/bin/python
-    key="$python_id $root $(key_of "$root"/requirements/*.txt)"
+    key="$python_id $root $(cd "$root/requirements" && key_of run.txt test.txt lint.txt)"
     if [ "$(cat "$venv/.wasmscope-key" 2>/dev/null)" != "$key" ]; then
         say "Making the virtual environment .venv"
         rm -rf "$venv"
@@ -96,28 +96,31 @@ ensure_env() {
 
 pip_install() {
     "$python" -m pip install -q --disable-pip-version-check --no-input "$@" </dev/null ||
-        die "pip could not install what is needed (its message is above); run this again when that is put right"
+        die "pip could not install what is needed (its message is above); then run this again"
 }
 
 # --- Toolchains for guests -----------------------------------------------------------
 #
 # What the machine has is used where it will do; else what script/setup put into the cache.
 
-# Debian 13's, which come with the WebAssembly targets prebuilt.
-rust_minimum=85 # 1.85: edition 2024
-debian_rust=$cache/rust-debian13-1
+rust_minimum=85 # 1.85, the first with edition 2024, and Debian 13's
+debian_rust=$cache/rust-debian13-1 # raise the last number when script/setup lays it out anew
 node_minimum=20 # what AssemblyScript's compiler asks for
-node_wheel=24.19.0
-node_prefix=$cache/node-$node_wheel
+node_prefix=$cache/node-$(key_of "$root/requirements/node.txt")
+# shellcheck disable=SC2034
+go_prefix=$cache/go-$(key_of "$root/requirements/go.txt")
+# The same rule is in tests/support/jaeger.py.
+# shellcheck disable=SC2034
+jaeger_prefix=$cache/jaeger-$(cd "$root/tests/jaeger" && key_of go.mod go.sum)
 
 # Put the toolchains in the cache on PATH where the machine's own will not do.
 use_toolchains() {
-    if ! rust_serves && [ -e "$debian_rust/.ready" ]; then
+    if ! rust_serves && [ -d "$debian_rust" ]; then
         PATH=$debian_rust/bin:$PATH
-        # A toolchain chosen for rustup's cargo is not for this one.
-        unset RUSTUP_TOOLCHAIN RUSTC CARGO
+        # What was chosen for another Rust does not suit this one.
+        unset RUSTUP_TOOLCHAIN RUSTC CARGO RUSTC_WRAPPER
     fi
-    if ! node_serves && [ -e "$node_prefix/.ready" ]; then
+    if ! node_serves && [ -d "$node_prefix" ]; then
         PATH=$node_prefix/bin:$PATH
     fi
     export PATH
@@ -145,7 +148,7 @@ node_serves() {
 rust_problem() {
     if ! rust_serves; then
         echo "there is no Rust with the WebAssembly targets; get it with: script/setup toolchains"
-    elif [ "${1-}" = lint ] && ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
+    elif [ "${1-}" = lint ] && ! { cargo-fmt --version && cargo-clippy --version; } >/dev/null 2>&1; then
         echo "this Rust has no rustfmt and clippy; get them with: rustup component add rustfmt clippy"
     else
         return 1

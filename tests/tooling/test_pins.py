@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-RUN, TEST, LINT = (
-    REPOSITORY / "requirements" / f"{name}.txt" for name in ("run", "test", "lint")
+PINS = REPOSITORY / "requirements"
+RUN, TEST, LINT, GO, NODE = FILES = tuple(
+    PINS / f"{name}.txt" for name in ("run", "test", "lint", "go", "node")
 )
 
 
@@ -39,7 +40,7 @@ def direct(requirements: list[str | dict[str, str]]) -> set[str]:
 
 
 class TestPins:
-    @pytest.mark.parametrize("path", [RUN, TEST, LINT], ids=lambda path: path.name)
+    @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
     def test_pip_installs_what_uv_locks(
         self, lock: dict[str, dict[str, Any]], path: Path
     ) -> None:
@@ -54,7 +55,9 @@ class TestPins:
 
     def test_nothing_is_left_unpinned(self, lock: dict[str, dict[str, Any]]) -> None:
         """Every package that uv.lock knows is in one of the files for pip."""
-        assert {*pins(RUN), *pins(TEST), *pins(LINT)} == {*lock} - {"wasmscope"}
+        assert {name for path in FILES for name in pins(path)} == {*lock} - {
+            "wasmscope"
+        }
 
     def test_pyproject_is_locked(self) -> None:
         """What pyproject.toml asks for is what was locked: if not, run script/lock."""
@@ -65,11 +68,13 @@ class TestPins:
         assert direct(groups["build"]) <= pins(RUN).keys()
         assert direct(groups["test"]) <= pins(TEST).keys()
         assert direct(groups["lint"]) <= pins(LINT).keys()
+        assert direct(groups["go"]) == pins(GO).keys()
+        assert direct(groups["node"]) == pins(NODE).keys()
 
     def test_only_the_public_index(self) -> None:
         """No file names a mirror or a private index."""
         text = "".join(
-            path.read_text() for path in (REPOSITORY / "uv.lock", RUN, TEST, LINT)
+            path.read_text() for path in (REPOSITORY / "uv.lock", *PINS.iterdir())
         )
         urls: list[str] = re.findall(r"https?://[^\s\"]+", text)
 

@@ -1,1 +1,3 @@
 """The wasmscope command."""
+
+__all__: list[str] = []

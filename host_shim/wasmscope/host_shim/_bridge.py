@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import itertools
+import logging
 import sys
 import threading
 import weakref
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import wasmtime
 from opentelemetry import propagate
 from opentelemetry._logs import LoggerProvider
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
-from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.propagators.textmap import TextMapPropagator, default_setter
 from opentelemetry.trace import TracerProvider
 
 from wasmscope.errors import ConfigurationError, LinkError
@@ -30,7 +32,7 @@ from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._link import Binding, Natives
 from wasmscope.host_shim._plan import ImportPlan, plan_imports
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
-from wasmscope.host_shim._signals import ModuleIdentity, Signals
+from wasmscope.host_shim._signals import Inject, ModuleIdentity, Signals
 from wasmscope.host_shim._version import version as own_version
 from wasmscope.host_shim._wasi import Environment, Stdio, StdioMode
 from wasmscope.host_shim._wasmtime import StoreFuel
@@ -45,22 +47,9 @@ __all__ = ["Bridge", "BridgeLinker"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_logger = logging.getLogger("wasmscope.host_shim")
 _STDIO_MODES = ("tee", "log", "off")
 _LEFT_OPEN = "the span was still open when its instance was closed"
-
-
-class _GlobalPropagator(TextMapPropagator):
-    """OpenTelemetry's global propagator, looked up when it is used."""
-
-    def extract(self, *args: Any, **kwargs: Any) -> Any:
-        return propagate.extract(*args, **kwargs)
-
-    def inject(self, *args: Any, **kwargs: Any) -> None:
-        propagate.inject(*args, **kwargs)
-
-    @property
-    def fields(self) -> set[str]:
-        return propagate.get_global_textmap().fields
 
 
 class Bridge:
@@ -113,7 +102,7 @@ class Bridge:
         self._limits = limits or Limits()
         self._logs_as_events = logs_as_span_events
         self._min_severity = min_severity
-        self._propagator = propagator or _GlobalPropagator()
+        self._inject: Inject = _inject_global if propagator is None else functools.partial(_inject_with, propagator)
         self._signals = Signals(tracer_provider, meter_provider, logger_provider)
         self._tracer = self._signals.tracer("wasmscope", own_version())
         self._rejections = RejectionTotals()
@@ -231,7 +220,8 @@ class Bridge:
         with self._lock:
             if address in self._contexts:
                 raise ConfigurationError(
-                    f"adopt(name={name!r}): the store has an adopted guest already; use Bridge.instantiate for several in one store"
+                    f"adopt(name={name!r}): the store has an adopted guest already; "
+                    "use Bridge.instantiate for several in one store"
                 )
             early = self._natives.by_context.get(address)
             binding = self._bind(ModuleIdentity(name, version, tenant), None, early)
@@ -350,7 +340,7 @@ class Bridge:
             Rejections(identity.name, identity.tenant, self._rejections),
             limits=self._limits,
             clock=self._clock,
-            propagator=self._propagator,
+            inject=self._inject,
             flush=self._flusher.request,
             logs_as_span_events=self._logs_as_events,
             min_severity=self._min_severity,
@@ -402,13 +392,14 @@ class Bridge:
                 if is_output:
                     binding.stdio = Stdio(binding.guest, stdio, self._limits.line_bytes)
                 else:
-                    binding.environment = Environment(binding.guest, self._propagator)
+                    binding.environment = Environment(binding.guest, self._inject)
                 found = natives.other(store, binding, item)
             externs.append(found)
         if missing:
             names = ", ".join(f"{module}.{name}" for module, name in missing[:10])
             raise LinkError(
-                f"module {binding.guest.identity.name!r} imports {names}{' …' if len(missing) > 10 else ''}, which the linker does not define",
+                f"module {binding.guest.identity.name!r} imports {names}{' …' if len(missing) > 10 else ''}, "
+                "which the linker does not define",
                 missing=tuple(missing),
             )
         return externs, wasi
@@ -471,7 +462,7 @@ class Bridge:
         except Exception as error:
             # There is nobody to raise to; a lost instance costs its open spans.
             self._rejections.add("", None, "internal", 1)
-            _ = error
+            _logger.warning("the end of a store could not be handled: %r", error)
 
     def _end_late(self) -> None:
         """End what collected stores left open."""
@@ -542,6 +533,17 @@ class BridgeLinker(wasmtime.Linker):
     ) -> None:
         """Define a host function, as `wasmtime.Linker.define_func` does."""
         super().define_func(module, name, ty, self._bridge.host_function(func), access_caller)
+
+
+def _inject_global(carrier: dict[str, str], context: Context | None) -> None:
+    # Looked up when it is used: the application may set it after it made the bridge.
+    propagate.inject(carrier, context)
+
+
+def _inject_with(propagator: TextMapPropagator, carrier: dict[str, str], context: Context | None) -> None:
+    # The default setter's type is for any mutable mapping, which the parameter's type does not say.
+    setter: Any = default_setter
+    propagator.inject(carrier, context, setter)
 
 
 def _usage_attributes(module: str, tenant: str | None) -> dict[str, str]:

@@ -86,7 +86,8 @@ class CallFrame:
 class Caller:
     """Begins and ends the calls into one guest.
 
-    Guarantees: every `begin` is followed by one `stop` and one `end`; they nest like the calls. The host's context after
+    Guarantees: every `begin` is followed by one `stop` and one `end`; they nest like the calls. The host's context
+    after
     `end` is what it was before
     `begin`, whatever the guest entered.
     """

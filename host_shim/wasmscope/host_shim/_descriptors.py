@@ -12,7 +12,7 @@ from struct import error as StructError
 from typing import Final
 
 from wasmscope.host_shim._packed import Attributes, Packed
-from wasmscope.host_shim.attributes import TARGET
+from wasmscope.host_shim.attributes import RESERVED_PREFIXES, TARGET
 
 __all__ = ["CallSite", "DescriptorError", "Instrument", "InstrumentKind", "read_callsite", "read_instrument"]
 
@@ -125,6 +125,9 @@ def read_callsite(data: bytes, packed: Packed, *, name_bytes: int, host_attribut
     target = reader.text("the target")
     file = reader.text("the file")
     names = tuple(reader.text(f"field {index}") for index in range(field_count))
+    for field in names:
+        if not field or field.startswith(RESERVED_PREFIXES):
+            raise DescriptorError(f"field name {field!r} is empty, or the host's")
     attributes = packed.decode(data[reader.position :])
     if target:
         attributes[TARGET] = target

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from time import time_ns
-from typing import Final
+from typing import Final, cast
 
 from opentelemetry import baggage
-from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -19,7 +18,7 @@ from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._packed import Attributes, Packed, cut_text
 from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim._runtime import GuestMemory
-from wasmscope.host_shim._signals import SEVERITIES, ModuleIdentity, ModuleSignals, Recorder
+from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
 from wasmscope.host_shim._spans import GuestSpan, Spans
 from wasmscope.host_shim.attributes import LOG_MARKER, TRUNCATED
 
@@ -60,13 +59,14 @@ class Guest:
         "_base",
         "_cache",
         "_clock",
+        "_emit",
         "_flush",
+        "_inject",
         "_limits",
         "_logs_as_events",
         "_memory",
         "_min_severity",
         "_packed",
-        "_propagator",
         "_recorder_ids",
         "_recorders",
         "_set_ids",
@@ -74,6 +74,8 @@ class Guest:
         "_signals",
         "_site_ids",
         "_sites",
+        "_still",
+        "_view",
         "identity",
         "pending",
         "rejections",
@@ -89,7 +91,7 @@ class Guest:
         *,
         limits: Limits,
         clock: ThreadClock,
-        propagator: TextMapPropagator,
+        inject: Inject,
         flush: Callable[[], None],
         logs_as_span_events: bool,
         min_severity: int,
@@ -102,13 +104,17 @@ class Guest:
         self.pending: BaseException | None = None
         """What interrupted a telemetry call (a KeyboardInterrupt), for the host to raise when the guest is done."""
         self._signals = signals
+        self._emit = signals.logger.emit
         self._limits = limits
         self._clock = clock
-        self._propagator = propagator
+        self._inject = inject
         self._flush = flush
         self._logs_as_events = logs_as_span_events
         self._min_severity = min_severity
         self._memory: GuestMemory | None = None
+        self._view: Callable[[], memoryview] = _nothing
+        # The bytes of a memory that cannot move: no need to ask for them each time.
+        self._still = _EMPTY
         self._packed = Packed(limits, rejections)
         self._base = identity.attributes()
         self._cache: dict[tuple[int, bytes], Attributes] = {}
@@ -126,6 +132,7 @@ class Guest:
         self.rejections = rejections
         self.spans.rejections = rejections
         self._signals = signals
+        self._emit = signals.logger.emit
         self._packed = Packed(self._limits, rejections)
         self._base.update(identity.attributes())
         for known in (*(site.attributes for site in self._sites), *self._sets):
@@ -135,6 +142,8 @@ class Guest:
     def attach_memory(self, memory: GuestMemory | None) -> None:
         """Say where the guest's addresses point; None if it has no memory."""
         self._memory = memory
+        self._view = _nothing if memory is None else memory.view
+        self._still = memory.refreshed() if memory is not None and memory.is_fixed else _EMPTY
 
     @property
     def memory(self) -> GuestMemory | None:
@@ -159,16 +168,15 @@ class Guest:
 
     # Reading and writing the guest's memory.
 
-    def _view(self) -> memoryview:
-        memory = self._memory
-        return _EMPTY if memory is None else memory.view()
-
     def _far(self, pointer: int, size: int) -> bytes | None:
         """Read what the view at hand does not cover: after growth, or out of bounds."""
         if self._memory is None:
             self.rejections.add("no_memory")
             return None
-        raw = self._memory.refreshed()[pointer : pointer + size]
+        view = self._memory.refreshed()
+        if self._still:
+            self._still = view
+        raw = view[pointer : pointer + size]
         if len(raw) != size:
             self.rejections.add("out_of_bounds", f"{size} bytes at {pointer:#x}")
             return None
@@ -303,7 +311,7 @@ class Guest:
         if size > self._limits.descriptor_bytes:
             self.rejections.add("descriptor", f"{size} bytes")
             return None
-        return self.read(self._view(), pointer, size)
+        return self.read(self._still or self._view(), pointer, size)
 
     def enabled(self, callsite: int) -> int:
         """Say whether a record of a call site is kept; the answer holds for the instance's life."""
@@ -323,31 +331,46 @@ class Guest:
         size: int,
     ) -> None:
         """Emit a log record."""
+        # The hottest path there is: no helper is called for what is usual.
         site = self._sites[callsite] if callsite < len(self._sites) else self._site(callsite)
         if severity == 0:
             severity = site.severity
         elif severity > 24:
             self.rejections.add("severity", str(severity))
             severity = 0
-        if severity < self._min_severity and severity != 0:
+        if 0 < severity < self._min_severity:
             return
-        view = self._view()
-        cut: list[str] = []
-        body = self.text(view, body_pointer, body_size, self._limits.body_bytes, cut)
-        attributes = self._attributes(callsite, site, view, pointer, size)
-        if cut:
-            noted = attributes.get(TRUNCATED)
-            attributes = {**attributes, TRUNCATED: (*cut, *(noted if isinstance(noted, tuple) else ()))}
-        self.emit(severity, body, attributes, event_name=site.name or None, context_handle=context)
+        view = self._still or self._view()
+        body = None
+        raw = view[body_pointer : body_pointer + body_size]
+        if len(raw) == body_size <= self._limits.body_bytes:
+            try:  # noqa: SIM105 - suppress() costs a third of a microsecond
+                body = str(raw, "utf-8")
+            except UnicodeDecodeError:
+                pass
+        attributes = self._attributes(callsite, site, view, pointer, size) if size else site.attributes
+        if body is None:
+            cut: list[str] = []
+            body = self.text(view, body_pointer, body_size, self._limits.body_bytes, cut)
+            if cut:
+                noted = attributes.get(TRUNCATED)
+                attributes = {**attributes, TRUNCATED: (*cut, *(noted if isinstance(noted, tuple) else ()))}
+        if self._logs_as_events or context != 0 or self.stretch is None:
+            self.emit(severity, body, attributes, site.name or None, context)
+            return
+        # As `emit`, in place. In a call, the current span is OpenTelemetry's.
+        number, text = SEVERITIES[severity]
+        self._emit(
+            timestamp=time_ns(),
+            severity_number=number,
+            severity_text=text,
+            body=body,
+            attributes=attributes,
+            event_name=site.name or None,
+        )
 
     def emit(
-        self,
-        severity: int,
-        body: str,
-        attributes: Attributes,
-        *,
-        event_name: str | None = None,
-        context_handle: int = 0,
+        self, severity: int, body: str, attributes: Attributes, event_name: str | None = None, context_handle: int = 0
     ) -> None:
         """Emit a log record that is decoded already.
 
@@ -358,13 +381,14 @@ class Guest:
             event_name: Its event name, or None.
             context_handle: As for the ABI's ``log``.
         """
-        context = self.spans.context(context_handle)
-        number = SEVERITIES[severity]
-        self._signals.logger.emit(
+        # In a call, the current span is OpenTelemetry's.
+        context = None if context_handle == 0 and self.stretch is not None else self.spans.context(context_handle)
+        number, text = SEVERITIES[severity]
+        self._emit(
             timestamp=time_ns(),
             context=context,
-            severity_number=number if severity else None,
-            severity_text=number.name if severity else None,
+            severity_number=number,
+            severity_text=text,
             body=body,
             attributes=attributes,
             event_name=event_name,
@@ -372,7 +396,7 @@ class Guest:
         if self._logs_as_events:
             span = get_current_span(context)
             if span.is_recording():
-                span.add_event(event_name or body or "log", {**attributes, LOG_MARKER: number.name if severity else ""})
+                span.add_event(event_name or body or "log", {**attributes, LOG_MARKER: text or ""})
 
     # Spans.
 
@@ -383,7 +407,7 @@ class Guest:
         if self.spans.is_full():
             return 0
         site = self._sites[callsite] if callsite < len(self._sites) else self._site(callsite)
-        view = self._view()
+        view = self._still or self._view()
         name = self.text(view, name_pointer, name_size, self._limits.name_bytes) if name_size else site.name
         if kind >= len(_KINDS):
             self.rejections.add("kind", str(kind))
@@ -410,14 +434,14 @@ class Guest:
         """Set attributes."""
         target = self.spans.target(span)
         if target is not None:
-            target.span.set_attributes(self._plain_attributes(target, self._view(), pointer, size))
+            target.span.set_attributes(self._plain_attributes(target, self._still or self._view(), pointer, size))
 
     def span_event(self, span: int, name_pointer: int, name_size: int, pointer: int, size: int) -> None:
         """Add an event."""
         target = self.spans.target(span)
         if target is None or not self._may_add_event(target):
             return
-        view = self._view()
+        view = self._still or self._view()
         name = self.text(view, name_pointer, name_size, self._limits.name_bytes)
         target.span.add_event(name or "event", self._plain_attributes(None, view, pointer, size))
 
@@ -438,7 +462,7 @@ class Guest:
             self.rejections.add("link_count")
             return
         found.links += 1
-        found.span.add_link(linked, self._plain_attributes(None, self._view(), pointer, size))
+        found.span.add_link(linked, self._plain_attributes(None, self._still or self._view(), pointer, size))
 
     def span_status(self, span: int, code: int, pointer: int, size: int) -> None:
         """Set the status."""
@@ -451,14 +475,14 @@ class Guest:
         status = _STATUSES[code]
         text = None
         if status is StatusCode.ERROR and size:
-            text = self.text(self._view(), pointer, size, self._limits.name_bytes)
+            text = self.text(self._still or self._view(), pointer, size, self._limits.name_bytes)
         target.span.set_status(Status(status, text))
 
     def span_rename(self, span: int, pointer: int, size: int) -> None:
         """Give a span another name."""
         target = self.spans.target(span)
         if target is not None and size:
-            target.span.update_name(self.text(self._view(), pointer, size, self._limits.name_bytes))
+            target.span.update_name(self.text(self._still or self._view(), pointer, size, self._limits.name_bytes))
 
     def exception(
         self,
@@ -473,7 +497,7 @@ class Guest:
         size: int,
     ) -> None:
         """Record an exception."""
-        view = self._view()
+        view = self._still or self._view()
         kind = self.text(view, type_pointer, type_size, self._limits.name_bytes)
         message = self.text(view, message_pointer, message_size, self._limits.message_bytes)
         stack = self.text(view, stack_pointer, stack_size, self._limits.stack_bytes)
@@ -515,15 +539,15 @@ class Guest:
 
     def inject(self, context: int, field_pointer: int, field_size: int, pointer: int, capacity: int) -> int:
         """Give what the propagator would send in a header field."""
-        field = self.text(self._view(), field_pointer, field_size, self._limits.key_bytes)
+        field = self.text(self._still or self._view(), field_pointer, field_size, self._limits.key_bytes)
         carrier: dict[str, str] = {}
-        self._propagator.inject(carrier, context=self.spans.context(context))
+        self._inject(carrier, self.spans.context(context))
         value = next((v for k, v in carrier.items() if k.lower() == field.lower()), "")
         return self._give(pointer, capacity, value) if value else 0
 
     def remote_context(self, parent_pointer: int, parent_size: int, state_pointer: int, state_size: int) -> int:
         """Take in a W3C trace context."""
-        view = self._view()
+        view = self._still or self._view()
         carrier = {
             "traceparent": self.text(view, parent_pointer, parent_size, self._limits.name_bytes),
             "tracestate": self.text(view, state_pointer, state_size, self._limits.name_bytes),
@@ -536,7 +560,7 @@ class Guest:
 
     def baggage_get(self, key_pointer: int, key_size: int, pointer: int, capacity: int) -> int:
         """Give a baggage entry of the current context."""
-        key = self.text(self._view(), key_pointer, key_size, self._limits.key_bytes)
+        key = self.text(self._still or self._view(), key_pointer, key_size, self._limits.key_bytes)
         value = baggage.get_baggage(key)
         return -1 if value is None else self._give(pointer, capacity, str(value))
 
@@ -569,7 +593,7 @@ class Guest:
         if size > self._limits.attributes_bytes:
             self.rejections.add("attributes_size", f"{size} bytes")
             return 0
-        data = self.read(self._view(), pointer, size)
+        data = self.read(self._still or self._view(), pointer, size)
         if data is None:
             return 0
         known = self._set_ids.get(data)
@@ -629,9 +653,13 @@ class Guest:
         recorder.record(value, attributes)
 
 
+def _nothing() -> memoryview:
+    return _EMPTY
+
+
 def _is_plain_array(value: object) -> bool:
     """Whether an attribute is an array of one of the plain types, as OpenTelemetry's attributes may be."""
     if not isinstance(value, tuple):
         return False
-    kinds = {type(item) for item in value}
+    kinds: set[type[object]] = {type(item) for item in cast("tuple[object, ...]", value)}
     return len(kinds) <= 1 and kinds <= set(_ATTRIBUTE_SET_TYPES)

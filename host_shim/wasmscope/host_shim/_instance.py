@@ -263,8 +263,8 @@ class GuestInstance(wasmtime.Instance):
         if not isinstance(item, wasmtime.Func):
             functions = [n for n in exports if isinstance(exports[n], wasmtime.Func)]
             raise ExportError(
-                f"module {self.name!r} has no function {name!r}; it exports {', '.join(functions[:20]) or 'no functions'}"
-                + (" …" if len(functions) > 20 else "")
+                f"module {self.name!r} has no function {name!r}; "
+                f"it exports {', '.join(functions[:20]) or 'no functions'}" + (" …" if len(functions) > 20 else "")
             )
         return item(self._store, *params)
 

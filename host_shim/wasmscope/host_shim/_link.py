@@ -16,7 +16,7 @@ from wasmscope.host_shim._callbacks import public_callback, raw_callback
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
 from wasmscope.host_shim._wasi import Environment, Stdio
-from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory
+from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, public_view
 from wasmscope.host_shim._wasmtime_ffi import CALLBACK, FINALIZER, Native, store_address
 
 __all__ = ["Binding", "Natives", "function_types"]
@@ -39,7 +39,7 @@ def function_types(*, memory64: bool) -> dict[str, wasmtime.FuncType]:
         "i64": wasmtime.ValType.i64,
         "f64": wasmtime.ValType.f64,
     }
-    types = {}
+    types: dict[str, wasmtime.FuncType] = {}
     for name, signature in _abi.FUNCTIONS.items():
         params, results = signature.lowered(memory64=memory64)
         types[name] = wasmtime.FuncType([make[p]() for p in params], [make[r]() for r in results])
@@ -123,7 +123,8 @@ class Natives:
         self._forwarders: weakref.WeakKeyDictionary[wasmtime.Engine, dict[tuple[str, ...], wasmtime.Module]] = (
             weakref.WeakKeyDictionary()
         )
-        self._sentinel = CALLBACK(lambda env, caller, values, count: 0)
+        self._is_fixed: weakref.WeakKeyDictionary[wasmtime.Engine, bool] = weakref.WeakKeyDictionary()
+        self._sentinel = CALLBACK(_return_at_once)
         self._sentinel_type = wasmtime.FuncType([], [])
         self._types = {width: function_types(memory64=width) for width in (False, True)}
 
@@ -349,7 +350,14 @@ class Natives:
         """Wrap a memory of an open store."""
         if self.native is None:
             return SlowMemory(store, memory)
-        raw = RawMemory(self.native, store_address(store), self.native.memory_address(memory))
+        is_fixed = False
+        if not memory.type(store).is_64:
+            known = self._is_fixed.get(store.engine)
+            if known is None:
+                known = self._is_fixed[store.engine] = self.native.is_fixed(store.engine)
+            is_fixed = known
+        address = self.native.memory_address(memory)
+        raw = RawMemory(self.native, store_address(store), address, is_fixed=is_fixed)
         raw.watch(store)
         return raw
 
@@ -361,14 +369,22 @@ class _CallerMemory:
         self._caller = caller
         self._memory = memory
 
+    @property
+    def is_fixed(self) -> bool:
+        return False
+
     def view(self) -> memoryview:
         return self.refreshed()
 
     def refreshed(self) -> memoryview:
-        return memoryview(self._memory.get_buffer_ptr(self._caller)).cast("B")
+        return public_view(self._memory, self._caller)
 
     def size_bytes(self) -> int:
         return self._memory.data_len(self._caller)
+
+
+def _return_at_once(_env: int, _caller: int, _values: Any, _count: int) -> int:
+    return 0
 
 
 def _u32(values: Any, index: int) -> int:

@@ -29,6 +29,7 @@ _F64_TAG: Final = 4
 _BYTES: Final = 5
 _ARRAY: Final = 6
 _MAP: Final = 7
+_KNOWN_KEYS: Final = 512
 
 
 class _StopError(Exception):
@@ -52,29 +53,79 @@ def cut_text(raw: bytes | memoryview, limit: int) -> bytes:
 class Packed:
     """Decodes attribute lists of one guest within its limits.
 
-    Guarantees: never raises for any bytes; reads each byte at most once; depth, count, element count and sizes are
-    bounded, and
-    everything dropped is counted in the guest's rejections.
+    Guarantees: never raises for any bytes; depth, count, element count and sizes are bounded, and everything dropped is
+    counted in the guest's rejections.
+
+    Most lists are a few scalars under keys that were seen before. Those are decoded by `_quickly`; whatever is the
+    least
+    unusual makes it give up, and the list is decoded from its start by the careful reader, which alone counts and cuts.
     """
 
-    __slots__ = ("_limits", "_rejections")
+    __slots__ = ("_keys", "_limits", "_rejections")
 
     def __init__(self, limits: Limits, rejections: Rejections) -> None:
         self._limits = limits
         self._rejections = rejections
+        # Keys that were read before and are good: no need to check them again.
+        self._keys: dict[bytes, str] = {}
 
     def decode(self, data: bytes, fields: Sequence[str] = ()) -> Attributes:
         """Decode an attribute list.
 
         Args:
             data: The list's bytes.
-            fields: The field names of the call site, for references.
+            fields: The field names of the call site, for references; none of them reserved or empty.
 
         Returns:
-            The attributes up to the first malformed one; a key that occurs again holds its last value. What was cut
-            is noted under
-            ``wasmscope.truncated``.
+            The attributes up to the first malformed one; a key that occurs again holds its last value. What was cut is
+            noted under ``wasmscope.truncated``.
         """
+        try:
+            attributes = self._quickly(data, fields)
+        except (IndexError, KeyError, StructError, UnicodeDecodeError):
+            return self._carefully(data, fields)
+        return self._carefully(data, fields) if attributes is None else attributes
+
+    def _quickly(self, data: bytes, fields: Sequence[str]) -> Attributes | None:
+        """Decode scalars under known keys; None, or an exception, if there is anything else."""
+        keys = self._keys
+        value_bytes = self._limits.value_bytes
+        attributes: Attributes = {}
+        position = 0
+        end = len(data)
+        count = 0
+        while position < end:
+            size = data[position] | data[position + 1] << 8
+            position += 2
+            if size & 0x8000:
+                key = fields[size & 0x7FFF]
+            else:
+                key = keys[data[position : position + size]]
+                position += size
+            tag = data[position]
+            if tag == _STRING:
+                start = position + 5
+                size = _U32(data, position + 1)[0]
+                position = start + size
+                if position > end or size > value_bytes:
+                    return None
+                attributes[key] = str(data[start:position], "utf-8")
+            elif tag == _I64_TAG:
+                attributes[key] = _I64(data, position + 1)[0]
+                position += 9
+            elif tag == _BOOL:
+                attributes[key] = data[position + 1] != 0
+                position += 2
+            elif tag == _F64_TAG:
+                attributes[key] = _F64(data, position + 1)[0]
+                position += 9
+            else:
+                return None
+            count += 1
+        return attributes if count <= self._limits.attributes else None
+
+    def _carefully(self, data: bytes, fields: Sequence[str]) -> Attributes:
+        """Decode anything."""
         limits = self._limits
         attributes: Attributes = {}
         reader = _Reader(data, limits, self._rejections)
@@ -85,23 +136,7 @@ class Packed:
                 if count == limits.attributes:
                     raise _StopError("attribute_count")
                 count += 1
-                position = reader.position
-                size: int = _U16(data, position)[0]
-                position += 2
-                key: str | None
-                if size & 0x8000:
-                    size &= 0x7FFF
-                    if size < len(fields):
-                        key = fields[size]
-                    else:
-                        key = None
-                        self._rejections.add("attribute_field", f"field {size}")
-                    reader.position = position
-                else:
-                    key = reader.key(position, size)
-                if key is not None and key.startswith(RESERVED_PREFIXES):
-                    self._rejections.add("attribute_reserved", key)
-                    key = None
+                key = self._key(reader, data, fields)
                 value = reader.value(key or "", 0)
                 if key is not None:
                     attributes[key] = value
@@ -111,6 +146,32 @@ class Packed:
         if reader.cut:
             attributes[TRUNCATED] = tuple(reader.cut)
         return attributes
+
+    def _key(self, reader: _Reader, data: bytes, fields: Sequence[str]) -> str | None:
+        """Read a key; None and counted if the attribute must be dropped."""
+        position = reader.position
+        size: int = _U16(data, position)[0]
+        position += 2
+        if size & 0x8000:
+            reader.position = position
+            size &= 0x7FFF
+            if size < len(fields):
+                return fields[size]
+            self._rejections.add("attribute_field", f"field {size}")
+            return None
+        key = reader.key(position, size)
+        if key is None:
+            return None
+        if key.startswith(RESERVED_PREFIXES):
+            self._rejections.add("attribute_reserved", key)
+            return None
+        raw = data[position : position + size]
+        # A key with ill-formed UTF-8 is counted each time.
+        if key.encode() == raw:
+            if len(self._keys) >= _KNOWN_KEYS:
+                self._keys.clear()
+            self._keys[raw] = key
+        return key
 
 
 class _Reader:
@@ -122,8 +183,8 @@ class _Reader:
         self._data = data
         self._limits = limits
         self._rejections = rejections
-        self._elements = 0
-        self.position = 0
+        self._elements: int = 0
+        self.position: int = 0
         self.cut: list[str] = []
 
     def take(self, size: int) -> bytes:

@@ -90,7 +90,8 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
         imports.append(PlannedImport(item.module, name, _server(item.module, name, func), func))
     if len(widths) > 1:
         raise AbiError(
-            f"module {guest!r} imports {_abi.MODULE} functions with 32-bit and with 64-bit addresses: one width for all, as its memory's",
+            f"module {guest!r} imports {_abi.MODULE} functions with 32-bit and with 64-bit addresses: "
+            "one width for all, as its memory's",
             module=_abi.MODULE,
             name="",
         )
@@ -116,7 +117,7 @@ def _check(guest: str, module: str, name: str, kind: wasmtime.FuncType | None) -
     params, results = signature.lowered(memory64=False)
     raise AbiError(
         f"module {guest!r} imports {module}.{name} with a type that is not its own; it is ({', '.join(params)}) -> "
-        f"({', '.join(results)}), addresses i64 for 64-bit memories: rebuild the guest with the SDK, or see docs/abi.md",
+        f"({', '.join(results)}), addresses i64 for 64-bit memories: rebuild the guest with the SDK (docs/abi.md)",
         module=module,
         name=name,
     )

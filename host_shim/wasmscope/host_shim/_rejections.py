@@ -58,7 +58,8 @@ class Rejections:
         if reason not in self._seen:
             self._seen.add(reason)
             _logger.warning(
-                "guest %r sent something unusable: %s%s (further ones of this guest are only counted, in wasmscope.rejected)",
+                "guest %r sent something unusable: %s%s "
+                "(further ones of this guest are only counted, in wasmscope.rejected)",
                 self._module,
                 reason,
                 f": {detail}" if detail else "",

@@ -18,6 +18,11 @@ class GuestMemory(Protocol):
     because the memory may grow, move or go afterwards.
     """
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the bytes stay where they are as long as the store lives: a kept view is then too short at worst."""
+        ...
+
     def view(self) -> memoryview:
         """Give the memory's bytes. The view may be shorter than the memory, if that has grown since."""
         ...

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import Logger, LoggerProvider, SeverityNumber
+from opentelemetry.context import Context
 from opentelemetry.metrics import Meter, MeterProvider
 from opentelemetry.trace import Tracer, TracerProvider
 
@@ -15,10 +17,16 @@ from wasmscope.host_shim._descriptors import Instrument, InstrumentKind
 from wasmscope.host_shim._packed import Attributes
 from wasmscope.host_shim.attributes import WASM_TENANT
 
-__all__ = ["SEVERITIES", "ModuleIdentity", "ModuleSignals", "Recorder", "Signals"]
+__all__ = ["SEVERITIES", "Inject", "ModuleIdentity", "ModuleSignals", "Recorder", "Signals"]
 
-SEVERITIES: Final = tuple(SeverityNumber(number) for number in range(25))
-"""Severity numbers by their value."""
+Inject = Callable[[dict[str, str], Context | None], None]
+"""Writes the headers of outgoing requests made in a context, or in the current one."""
+
+SEVERITIES: Final[tuple[tuple[SeverityNumber | None, str | None], ...]] = (
+    (None, None),
+    *((SeverityNumber(number), SeverityNumber(number).name) for number in range(1, 25)),
+)
+"""Severity numbers and their texts, by value; 0 is none."""
 
 
 @dataclass(frozen=True, slots=True)

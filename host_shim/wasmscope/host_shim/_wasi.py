@@ -5,9 +5,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, Literal
 
-from opentelemetry.propagators.textmap import TextMapPropagator
-
 from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._signals import Inject
 
 __all__ = ["Environment", "Stdio", "StdioLines", "StdioMode"]
 
@@ -143,11 +142,11 @@ class Environment:
     Names and meaning: OpenTelemetry specification, "Environment Variables as Context Propagation Carriers".
     """
 
-    __slots__ = ("_count", "_guest", "_propagator", "_size", "_variables")
+    __slots__ = ("_count", "_guest", "_inject", "_size", "_variables")
 
-    def __init__(self, guest: Guest, propagator: TextMapPropagator) -> None:
+    def __init__(self, guest: Guest, inject: Inject) -> None:
         self._guest = guest
-        self._propagator = propagator
+        self._inject = inject
         self._variables: tuple[bytes, ...] = ()
         self._count = 0
         self._size = 0
@@ -160,7 +159,7 @@ class Environment:
             size_pointer: Address of their size in bytes.
         """
         carrier: dict[str, str] = {}
-        self._propagator.inject(carrier, context=self._guest.spans.context(0))
+        self._inject(carrier, self._guest.spans.context(0))
         found = {name: carrier[name] for name in _FIELDS if name in carrier}
         self._variables = tuple(
             f"{name.upper()}={value}".encode() + b"\0" for name, value in found.items() if "\0" not in value

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import weakref
-from typing import Final
+from typing import Any, Final
 
 import wasmtime
 
 from wasmscope.host_shim._traps import Failure
 from wasmscope.host_shim._wasmtime_ffi import Native, store_address
 
-__all__ = ["RawMemory", "SlowMemory", "StoreFuel", "failure_of"]
+__all__ = ["RawMemory", "SlowMemory", "StoreFuel", "failure_of", "public_view"]
 
 _NOTHING: Final = memoryview(b"")
 _TRAP_TEXT: Final = "wasm trap: "
@@ -21,16 +21,18 @@ _TRAP_TEXT: Final = "wasm trap: "
 class RawMemory:
     """A memory read in place. See `wasmscope.host_shim._runtime.GuestMemory`."""
 
-    __slots__ = ("_address", "_base", "_context", "_data", "_item", "_last", "_memory", "_native", "_store", "_view")
+    __slots__ = ("_address", "_base", "_context", "_data", "_is_fixed", "_item", "_last", "_native", "_store", "_view")
 
-    def __init__(self, native: Native, context: int, item: ctypes.Structure) -> None:
+    def __init__(self, native: Native, context: int, item: ctypes.Structure, *, is_fixed: bool = False) -> None:
         """Wrap a memory.
 
         Args:
             native: The C functions.
             context: Address of its store's context.
             item: Its wasmtime_memory_t.
+            is_fixed: Whether it is known never to move.
         """
+        self._is_fixed = is_fixed
         self._native = native
         self._data = native.memory_data
         self._context = context
@@ -42,13 +44,18 @@ class RawMemory:
         self._store: weakref.ref[wasmtime.Store] | None = None
         self._last = 0
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it cannot move, as `Native.is_fixed` found for its engine."""
+        return self._is_fixed
+
     def watch(self, store: wasmtime.Store) -> None:
         """Say which store must be open for `size_bytes`."""
         self._store = weakref.ref(store)
 
     def view(self) -> memoryview:
         """Give the bytes."""
-        # The base is asked for each time: a memory that grows may move, and does where little address space is reserved.
+        # Asked for each time: a memory that grows may move, and does where little address space is reserved.
         if self._data(self._context, self._address) != self._base:
             return self.refreshed()
         return self._view
@@ -82,6 +89,11 @@ class SlowMemory:
         self._memory = memory
         self._last = 0
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it cannot move: the public API does not say."""
+        return False
+
     def view(self) -> memoryview:
         """Give all the bytes."""
         return self.refreshed()
@@ -91,8 +103,7 @@ class SlowMemory:
         store = self._store()
         if store is None:
             return _NOTHING
-        # The buffer's own format is "<B", which memoryview cannot index.
-        return memoryview(self._memory.get_buffer_ptr(store)).cast("B")
+        return public_view(self._memory, store)
 
     def size_bytes(self) -> int:
         """Give the size now, or the last one known if the store is closed."""
@@ -101,6 +112,12 @@ class SlowMemory:
             with contextlib.suppress(ValueError):
                 self._last = self._memory.data_len(store)
         return self._last
+
+
+def public_view(memory: Any, store: wasmtime.Store | wasmtime.Caller) -> memoryview:
+    """Give a memory's bytes by the public API."""
+    # The buffer's own format is "<B", which memoryview cannot index.
+    return memoryview(memory.get_buffer_ptr(store)).cast("B")
 
 
 class StoreFuel:
@@ -168,7 +185,7 @@ def _backtrace(text: str) -> str | None:
     _, found, rest = text.partition("wasm backtrace:\n")
     if not found:
         return None
-    lines = []
+    lines: list[str] = []
     for line in rest.splitlines():
         if not line.strip() or line.startswith("Caused by:"):
             break

@@ -28,6 +28,7 @@ CALLBACK: Final = ctypes.CFUNCTYPE(
 FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 _PYBUF_WRITE: Final = 0x200
+_MOST_PAGES: Final = 65_536
 
 # (module (import "p" "f" (func (param i32 i64 f64) (result i64))) (memory (export "memory") 1)
 #  (func (export "r") (result i64) i32.const -2 i64.const -3 f64.const 0.5 call 0))
@@ -237,13 +238,31 @@ class Native:
         raw = name.encode()
         if not self._caller_export(caller, raw, len(raw), ctypes.addressof(item)):
             return None
-        kind: object = item.kind
+        kind: Any = item.kind
         return item.of.memory if kind == _ffi.WASMTIME_EXTERN_MEMORY.value else None
 
     def view(self, address: int, size: int) -> memoryview:
         """Give a writable view of memory. It must not be used after the memory moved or went."""
         result: memoryview = self._view(address, size, _PYBUF_WRITE)
         return result
+
+    def is_fixed(self, engine: wasmtime.Engine) -> bool:
+        """Find out whether an engine's 32-bit memories stay where they are when they grow.
+
+        They do if the engine reserves all the address space that a memory can grow to, which is the default. A
+        memory is grown to the most there
+        is and its address compared; no page of it is touched. If it cannot grow that far, nothing is known.
+        """
+        with wasmtime.Store(engine) as store:
+            try:
+                memory = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(1, None)))
+                context, address = store_address(store), ctypes.addressof(memory._memory)
+                before = self.memory_data(context, address)
+                memory.grow(store, _MOST_PAGES - 1)
+            except wasmtime.WasmtimeError:
+                return False
+            is_same: bool = self.memory_data(context, address) == before
+            return is_same
 
     def memory_address(self, memory: wasmtime.Memory) -> Any:
         """Give the wasmtime_memory_t of a memory."""
