@@ -1,0 +1,127 @@
+"""Which OTLP exporter is meant, by a switch or by the environment.
+
+The rules are those of https://opentelemetry.io/docs/specs/otel/protocol/exporter/ and,
+for what an unset protocol means, those of OpenTelemetry's Python SDK (grpc).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, cast, get_args
+from urllib.parse import SplitResult, urlsplit
+
+from wasmscope.errors import ConfigurationError
+
+__all__ = ["OtlpTarget", "SignalName", "otlp_target"]
+
+SignalName = Literal["traces", "metrics", "logs"]
+Protocol = Literal["grpc", "http/protobuf"]
+
+_ENTRY_POINTS: Final[dict[Protocol, str]] = {
+    "grpc": "otlp_proto_grpc",
+    "http/protobuf": "otlp_proto_http",
+}
+_DEFAULTS: Final[dict[Protocol, str]] = {
+    "grpc": "http://localhost:4317",
+    "http/protobuf": "http://localhost:4318",
+}
+_HTTP_PORT: Final = 4318
+_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_EXAMPLE: Final = "an endpoint looks like http://localhost:4317"
+_SIGNAL_PATH: Final = re.compile(r"/v1/(traces|metrics|logs)/?$")
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpTarget:
+    """An OTLP exporter that is still to be made.
+
+    Attributes:
+        entry_point: Under which name the exporter's class is registered.
+        endpoint: What to give it as endpoint; None if it finds that in the environment.
+        name: The endpoint as people know it, without the path of a signal.
+        protocol: Which OTLP protocol it speaks.
+    """
+
+    entry_point: str
+    endpoint: str | None
+    name: str
+    protocol: Protocol
+
+
+def otlp_target(
+    signal: SignalName,
+    switch: str | bool = False,
+    *,
+    protocol: Protocol | None = None,
+) -> OtlpTarget:
+    """Find out where a signal goes by OTLP.
+
+    Args:
+        signal: Which signal.
+        switch: An endpoint that is not taken from the environment; True to take it
+            from there, but to guess the protocol from it where that is not set: port
+            4318 or a path is HTTP. False to do only what the environment says.
+        protocol: The protocol, if it is not to be read from the environment.
+
+    Raises:
+        ConfigurationError: If a protocol or an endpoint cannot be used.
+    """
+    given = switch if isinstance(switch, str) else None
+    source, endpoint = _endpoint(signal, given)
+    parts = None if endpoint is None else _split(source, endpoint)
+    protocol = protocol or _protocol(signal)
+    if protocol is None:
+        looks_like_http = parts is not None and (parts.port == _HTTP_PORT or parts.path not in {"", "/"})
+        protocol = "http/protobuf" if switch and looks_like_http else "grpc"
+    if parts is None or endpoint is None:
+        return OtlpTarget(_ENTRY_POINTS[protocol], None, _DEFAULTS[protocol], protocol)
+    if protocol == "http/protobuf" and parts.scheme not in {"http", "https"}:
+        raise ConfigurationError(f"{source}={endpoint!r} is not a URL; {_EXAMPLE}")
+    base = _SIGNAL_PATH.sub("", endpoint).rstrip("/")
+    if given is None:
+        return OtlpTarget(_ENTRY_POINTS[protocol], None, base, protocol)
+    full = f"{base}/v1/{signal}" if protocol == "http/protobuf" else base
+    return OtlpTarget(_ENTRY_POINTS[protocol], full, base, protocol)
+
+
+def _endpoint(signal: SignalName, given: str | None) -> tuple[str, str | None]:
+    """Give an endpoint and where it comes from."""
+    if given is not None:
+        stripped = given.strip()
+        return "--otlp", stripped if "://" in stripped else f"http://{stripped}"
+    for name in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", _ENDPOINT):
+        if value := os.environ.get(name):
+            return name, value
+    return _ENDPOINT, None
+
+
+def _split(source: str, endpoint: str) -> SplitResult:
+    """Take an endpoint apart.
+
+    A gRPC endpoint may come without a scheme, as host:port; it is taken apart as if it
+    had one.
+    """
+    with_scheme = endpoint if "://" in endpoint else f"grpc://{endpoint}"
+    try:
+        parts = urlsplit(with_scheme)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ConfigurationError(f"{source}={endpoint!r} is not a URL; {_EXAMPLE}") from None
+    known = parts.scheme in {"http", "https", "grpc"}
+    if not usable or not known or any(c.isspace() for c in endpoint):
+        raise ConfigurationError(f"{source}={endpoint!r} is not a URL; {_EXAMPLE}")
+    return parts
+
+
+def _protocol(signal: SignalName) -> Protocol | None:
+    for name in (
+        f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+    ):
+        if value := os.environ.get(name, "").strip():
+            if value not in get_args(Protocol):
+                raise ConfigurationError(f"{name}={value!r} is not supported; use grpc or http/protobuf")
+            return cast(Protocol, value)
+    return None

@@ -1,0 +1,53 @@
+"""Exporters and other parts that packages register under names (entry points)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from wasmscope.errors import ConfigurationError
+
+__all__ = ["check_names", "listed", "load"]
+
+
+def listed(variable: str) -> list[str]:
+    """Give the names in a comma-separated environment variable, without ``none``."""
+    names = (name.strip() for name in os.environ.get(variable, "").split(","))
+    return [name for name in names if name and name.lower() != "none"]
+
+
+def load(variable: str, group: str, name: str) -> Callable[..., object]:
+    """Load what is registered under a name.
+
+    Args:
+        variable: The environment variable that has the name, for the message.
+        group: The entry point group.
+        name: The name.
+
+    Raises:
+        ConfigurationError: If there is no such name, or it cannot be loaded.
+    """
+    check_names(variable, group, [name])
+    (entry, *_) = entry_points(group=group, name=name)
+    try:
+        loaded: Callable[..., object] = entry.load()
+    except Exception as error:
+        raise ConfigurationError(
+            f"{variable}={name}: {entry.value} cannot be loaded ({error}); is the package that it is from complete?"
+        ) from error
+    return loaded
+
+
+def check_names(variable: str, group: str, names: list[str]) -> None:
+    """Refuse names under which nothing is registered.
+
+    Raises:
+        ConfigurationError: If there is one; the message has those that exist.
+    """
+    for name in names:
+        if not entry_points(group=group, name=name):
+            known = sorted({entry.name for entry in entry_points(group=group)})
+            raise ConfigurationError(
+                f"{variable}={name!r}: nothing of that name is installed; there are: {', '.join([*known, 'none'])}"
+            )
