@@ -29,7 +29,7 @@ class Cursor:
             data: The file.
             position: Where to begin.
             end: Where to stop.
-            what: What the part is called in errors.
+            what: What the part is called in errors; empty for the file as a whole.
         """
         self._data = data
         self._what = what
@@ -111,4 +111,5 @@ class Cursor:
             message: What is wrong.
             at: Where in the file; None for the current position.
         """
-        return ModuleFormatError(f"{self._what}: {message}", offset=self.position if at is None else at)
+        where = f"{self._what}: " if self._what else ""
+        return ModuleFormatError(f"{where}{message}", offset=self.position if at is None else at)

@@ -59,10 +59,10 @@ _OTHERS: Final = (
     (b"\xca\xfe\xba\xbe", "a macOS program or a Java class", _BUILD),
     (b"BC\xc0\xde", "LLVM bitcode", _LINK),
     (b"!<arch>\n", "a static library", _LINK),
-    (b"\x1f\x8b", "packed by gzip", _UNPACK),
-    (b"\x28\xb5\x2f\xfd", "packed by zstd", _UNPACK),
-    (b"\xfd7zXZ\0", "packed by xz", _UNPACK),
-    (b"BZh", "packed by bzip2", _UNPACK),
+    (b"\x1f\x8b", "a gzip file", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", _UNPACK),
+    (b"\xfd7zXZ\0", "an xz file", _UNPACK),
+    (b"BZh", "a bzip2 file", _UNPACK),
     (b"PK\x03\x04", "a zip archive", _UNPACK),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself", "fetch the file with: git lfs pull"),
     (b"#!", "a script", None),
@@ -85,7 +85,7 @@ def identify(data: bytes | bytearray | memoryview) -> FileFormat:
     if head.startswith(_MAGIC):
         return _binary(head)
     if not head:
-        return FileFormat(FileKind.OTHER, "empty", "was the build or the download interrupted?")
+        return FileFormat(FileKind.OTHER, "an empty file", "was the build or the download interrupted?")
     for magic, description, advice in _OTHERS:
         if head.startswith(magic):
             return FileFormat(FileKind.OTHER, description, advice)
@@ -95,7 +95,7 @@ def identify(data: bytes | bytearray | memoryview) -> FileFormat:
 def _binary(head: bytes) -> FileFormat:
     version = head[4:8]
     if len(version) < 4:
-        return FileFormat(FileKind.OTHER, "cut off after its first bytes", "build or download it again")
+        return FileFormat(FileKind.OTHER, "the first bytes of one", "build or download it again")
     number, layer = int.from_bytes(version[:2], "little"), int.from_bytes(version[2:], "little")
     if layer == 1:
         return _COMPONENT

@@ -174,7 +174,7 @@ class Module:
 
 
 def _read_sections(data: bytes | bytearray | memoryview) -> Iterator[Section]:
-    file = Cursor(data, _HEADER_BYTES, len(data), "this module")
+    file = Cursor(data, _HEADER_BYTES, len(data), "")
     while not file.is_at_end:
         start = file.position
         number = file.byte()

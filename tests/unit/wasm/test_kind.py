@@ -46,8 +46,8 @@ class TestWebAssembly:
     @pytest.mark.parametrize(
         ("data", "words"),
         [
-            (b"\0asm", "cut off"),
-            (b"\0asm\x01\0", "cut off"),
+            (b"\0asm", "first bytes"),
+            (b"\0asm\x01\0", "first bytes"),
             (b"\0asm\x02\0\0\0", "version 2"),
             (b"\0asm\x01\0\x07\0", "layer 7"),
         ],
@@ -75,7 +75,7 @@ class TestOthers:
             "script": b"#!/bin/sh\n",
             "Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
             "static library": b"!<arch>\n",
-            "empty": b"",
+            "empty file": b"",
             "unknown kind": b"\x00\x01\x02\xff",
         }
 
