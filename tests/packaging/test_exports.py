@@ -27,9 +27,7 @@ class TestExports:
         """``__all__`` names just the public names of the package, submodules apart."""
         package = importlib.import_module(name)
         public = {
-            key
-            for key, value in vars(package).items()
-            if not key.startswith("_") and not isinstance(value, ModuleType)
+            key for key, value in vars(package).items() if not key.startswith("_") and not isinstance(value, ModuleType)
         }
 
         assert set(package.__all__) == public
@@ -37,6 +35,4 @@ class TestExports:
 
 def test_all_roots_are_seen() -> None:
     """The list above is not empty by mistake: it has a package of each root."""
-    assert {"wasmscope.host_shim", "wasmscope.exporters", "wasmscope.wasm"} <= set(
-        PACKAGES
-    )
+    assert {"wasmscope.host_shim", "wasmscope.exporters", "wasmscope.wasm"} <= set(PACKAGES)

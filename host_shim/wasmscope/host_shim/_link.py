@@ -143,10 +143,19 @@ class Natives:
         self._guests.pop(key, None)
         self.bindings.pop(key, None)
 
-    def watch(self, store: wasmtime.Store, key: int, finalizer: Any) -> None:
-        """Have a finalizer called with a key when the store goes, if the C API is there."""
+    def watch(self, store: wasmtime.Store, key: int, finalizer: Any, collected: Callable[[int], None]) -> None:
+        """Hear of the end of a store.
+
+        Args:
+            store: The store.
+            key: What to pass on.
+            finalizer: Made by `finalizer`: called when the store goes, by whatever way.
+            collected: Called when nobody refers to the store any more; it is all there is without the C API.
+        """
         if self.native is not None:
             self.native.func(store, self._sentinel_type, self._sentinel, key, finalizer)
+        else:
+            weakref.finalize(store, collected, key).atexit = False
 
     @staticmethod
     def finalizer(function: Callable[[int], None]) -> Any:

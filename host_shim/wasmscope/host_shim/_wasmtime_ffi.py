@@ -203,26 +203,46 @@ class Native:
             self._error_delete(error)
         return not (error or trap.value)
 
-    def invoke(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> None:
-        """Call a function with raw values, as `call` does, and raise what `wasmtime.Func` would.
+    def prepare(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> tuple[Any, ...]:
+        """Gather the arguments of `run`, so that nothing but the call lies between two looks at a clock.
 
         Args:
             store: Its store.
             func: The function.
             values: An array of int64, two for each value; results replace arguments.
+
+        Raises:
+            ValueError: If the store is closed.
         """
+        trap = ctypes.c_void_p()
+        # A pointer object is as good as an address here, and cheaper to come by.
+        return store._context(), ctypes.addressof(func._func), values, len(values) // 2, ctypes.byref(trap), trap
+
+    def run(self, prepared: tuple[Any, ...]) -> int | None:
+        """Call what was prepared; gives what `check` wants."""
+        error: int | None = self._func_call(*prepared[:5])
+        return error
+
+    def check(self, prepared: tuple[Any, ...], error: int | None) -> None:
+        """Raise what `wasmtime.Func` would, if the call failed.
+
+        Args:
+            prepared: What `prepare` gave.
+            error: What `run` gave.
+        """
+        trap = prepared[5].value
+        if not error and not trap:
+            return
         from wasmtime import _ffi, _func
 
-        with _func.enter_wasm(store) as trap:
-            error = self._func_call(
-                store_address(store),
-                ctypes.addressof(func._func),
-                ctypes.addressof(values),
-                len(values) // 2,
-                trap,
-            )
-            if error:
-                raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
+        failure: Exception
+        if error:
+            failure = wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
+        else:
+            failure = wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t)))
+        # A host function's Python exception goes first.
+        _func.maybe_raise_last_exn()
+        raise failure
 
     def trap(self, message: str) -> int:
         """Make a trap for a callback to return."""
