@@ -299,7 +299,7 @@ class Guest:
             self.rejections.add("callsite_count", f"{self._limits.callsites} are registered")
             return 0
         try:
-            site = read_callsite(data, self._packed, name_bytes=self._limits.name_bytes, host_attributes=self._base)
+            site = read_callsite(data, self._packed, self._limits, self.rejections, host_attributes=self._base)
         except DescriptorError as error:
             self.rejections.add("descriptor", f"call site {error}")
             return 0
@@ -316,7 +316,7 @@ class Guest:
     def enabled(self, callsite: int) -> int:
         """Say whether a record of a call site is kept; the answer holds for the instance's life."""
         site = self._site(callsite)
-        return _NEVER if site.kind == "log" and site.severity < self._min_severity else _ALWAYS
+        return _NEVER if site.kind == "log" and 0 < site.severity < self._min_severity else _ALWAYS
 
     # Logs.
 
@@ -576,7 +576,7 @@ class Guest:
         if known is not None:
             return known
         try:
-            described = read_instrument(kind, number, data, name_bytes=self._limits.name_bytes)
+            described = read_instrument(kind, number, data, self._limits, self.rejections)
         except DescriptorError as error:
             self.rejections.add("descriptor", f"instrument: {error}")
             return 0

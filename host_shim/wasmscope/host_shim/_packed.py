@@ -129,6 +129,8 @@ class Packed:
         limits = self._limits
         attributes: Attributes = {}
         reader = _Reader(data, limits, self._rejections)
+        # What was cut, by key: of an attribute that is not kept, nothing is noted.
+        cut: dict[str, list[str]] = {}
         end = len(data)
         count = 0
         try:
@@ -137,14 +139,17 @@ class Packed:
                     raise _StopError("attribute_count")
                 count += 1
                 key = self._key(reader, data, fields)
+                reader.cut = []
                 value = reader.value(key or "", 0)
                 if key is not None:
                     attributes[key] = value
+                    cut[key] = reader.cut
         except (_StopError, StructError, IndexError) as stop:
             reason = stop.args[0] if isinstance(stop, _StopError) else "attribute"
             self._rejections.add(reason, f"at byte {reader.position} of {end}")
-        if reader.cut:
-            attributes[TRUNCATED] = tuple(reader.cut)
+        notes = tuple(note for of_key in cut.values() for note in of_key)
+        if notes:
+            attributes[TRUNCATED] = notes
         return attributes
 
     def _key(self, reader: _Reader, data: bytes, fields: Sequence[str]) -> str | None:
