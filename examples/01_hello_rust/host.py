@@ -20,7 +20,7 @@ def main() -> None:
         engine = wasmtime.Engine()
         store = wasmtime.Store(engine)
         linker = wasmtime.Linker(engine)
-        module = wasmtime.Module.from_file(engine, str(GUEST))
+        module = wasmtime.Module(engine, GUEST.read_bytes())
 
         bridge = Bridge()
         instance = bridge.instantiate(linker, store, module, name="hello", version="1.0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,7 +15,7 @@ RATES = {"840": 0.9, "826": 1.15}
 
 
 @contextmanager
-def serving(tracer: Tracer) -> Iterator[str]:
+def serving(tracer: Tracer) -> Generator[str]:
     """Serve on a free port of this machine; gives the address."""
 
     class Handler(BaseHTTPRequestHandler):

@@ -28,7 +28,7 @@ def main() -> int:
         wasi.inherit_stderr()
         store = wasmtime.Store(engine)
         store.set_wasi(wasi)
-        module = wasmtime.Module.from_file(engine, str(HERE / "guest.wasm"))
+        module = wasmtime.Module(engine, (HERE / "guest.wasm").read_bytes())
 
         instance = Bridge().instantiate(linker, store, module, name="wordcount")
         exit_code = 0

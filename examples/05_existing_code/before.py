@@ -23,7 +23,7 @@ tracer = trace.get_tracer("walks")
 engine = wasmtime.Engine()
 store = wasmtime.Store(engine)
 linker = wasmtime.Linker(engine)
-module = wasmtime.Module.from_file(engine, str(Path(__file__).with_name("guest.wat")))
+module = wasmtime.Module(engine, Path(__file__).with_name("guest.wat").read_text())
 instance = linker.instantiate(store, module)
 steps = instance.exports(store)["steps"]
 assert isinstance(steps, wasmtime.Func)

@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from wasmscope.wasm._kind import FileFormat, FileKind, identify
 from wasmscope.wasm._module import Export, Import, Module, Section
+from wasmscope.wasm._types import FunctionType
 
-__all__ = ["Export", "FileFormat", "FileKind", "Import", "Module", "Section", "identify"]
+__all__ = ["Export", "FileFormat", "FileKind", "FunctionType", "Import", "Module", "Section", "identify"]

@@ -57,6 +57,12 @@ class Cursor:
         self.position += 1
         return value
 
+    def take_if(self, *values: int) -> bool:
+        """Read one byte if it is one of these; whether it was."""
+        found = self.position < self.end and self._data[self.position] in values
+        self.position += found
+        return found
+
     def u32(self) -> int:
         """Read an unsigned LEB128 number of at most 32 bits."""
         return self._unsigned(32)

@@ -9,6 +9,7 @@ from typing import Final
 from wasmscope.errors import ModuleFormatError
 from wasmscope.wasm._cursor import Cursor
 from wasmscope.wasm._kind import FileKind, identify
+from wasmscope.wasm._types import FunctionType, read_import_type, read_type
 
 __all__ = ["Export", "Import", "Module", "Section"]
 
@@ -30,12 +31,13 @@ _SECTIONS: Final = (
     "tag",
 )
 _CUSTOM: Final = 0
+_TYPE: Final = 1
 _IMPORT: Final = 2
+_FUNCTION: Final = 3
 _EXPORT: Final = 7
 _START: Final = 8
 _KINDS: Final = ("func", "table", "memory", "global", "tag")
-# Reference types that are followed by a heap type: (ref null ht) and (ref ht).
-_REF_WITH_HEAP_TYPE: Final = (0x63, 0x64)
+_REC: Final = 0x4E  # a group of types that know each other
 _HEADER_BYTES: Final = 8
 _MODULE_NAME: Final = 0  # subsection of the name section
 
@@ -128,14 +130,15 @@ class Module:
         Raises:
             ModuleFormatError: If they cannot be read.
         """
-        found: list[Import] = []
+        return tuple(item for item, _ in self._imports())
+
+    def _imports(self) -> Iterator[tuple[Import, int | None]]:
+        """Read the imports, those of functions with the index of their type."""
         for cursor in self._cursors(_IMPORT):
             for _ in range(cursor.u32()):
                 module, name = cursor.name(), cursor.name()
                 kind = _read_kind(cursor)
-                _skip_type(cursor, kind)
-                found.append(Import(module, name, kind))
-        return tuple(found)
+                yield Import(module, name, kind), read_import_type(cursor, kind)
 
     def exports(self) -> tuple[Export, ...]:
         """Read the exports, in the module's order.
@@ -148,6 +151,32 @@ class Module:
             for _ in range(cursor.u32()):
                 found.append(Export(cursor.name(), _read_kind(cursor), cursor.u32()))
         return tuple(found)
+
+    def function_type(self, index: int) -> FunctionType:
+        """Read the type of a function.
+
+        Args:
+            index: Its index; imported functions come first.
+
+        Raises:
+            ModuleFormatError: If there is no such function, or if its type cannot be read.
+        """
+        types = [kind for _, kind in self._imports() if kind is not None]
+        for cursor in self._cursors(_FUNCTION):
+            types.extend(cursor.u32() for _ in range(cursor.u32()))
+        wanted = types[index] if index < len(types) else None
+        for number, found in enumerate(self._types()):
+            if number == wanted and found is not None:
+                return found
+        raise ModuleFormatError(f"function {index} has no type")
+
+    def _types(self) -> Iterator[FunctionType | None]:
+        """Read the type section; None for what is no function type."""
+        for cursor in self._cursors(_TYPE):
+            for _ in range(cursor.u32()):
+                group = cursor.u32() if cursor.take_if(_REC) else 1
+                for _ in range(group):
+                    yield read_type(cursor)
 
     def name(self) -> str | None:
         """Read the module's own name from its name section; None if it has none, or an unreadable one.
@@ -203,35 +232,3 @@ def _read_kind(cursor: Cursor) -> str:
     if kind >= len(_KINDS):
         raise cursor.error(f"the unknown kind {kind:#x}", at=start)
     return _KINDS[kind]
-
-
-def _skip_type(cursor: Cursor, kind: str) -> None:
-    """Go over an import's type: https://webassembly.github.io/spec/core/binary/types.html#external-types ."""
-    match kind:
-        case "func":
-            cursor.u32()
-        case "table":
-            _skip_value_type(cursor)
-            _skip_limits(cursor)
-        case "memory":
-            _skip_limits(cursor)
-        case "global":
-            _skip_value_type(cursor)
-            cursor.byte()
-        case _:  # tag
-            cursor.byte()
-            cursor.u32()
-
-
-def _skip_value_type(cursor: Cursor) -> None:
-    if cursor.byte() in _REF_WITH_HEAP_TYPE:
-        cursor.s33()
-
-
-def _skip_limits(cursor: Cursor) -> None:
-    flags = cursor.byte()
-    cursor.u64()
-    if flags & 1:
-        cursor.u64()
-    if flags & 8:  # https://github.com/WebAssembly/custom-page-sizes
-        cursor.u32()

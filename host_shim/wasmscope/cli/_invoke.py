@@ -8,26 +8,27 @@ from decimal import Decimal
 from typing import Any, Final
 
 from wasmscope.errors import ExportError
+from wasmscope.wasm import FunctionType
 
 __all__ = ["convert_arguments", "format_results"]
 
 _BITS: Final = {"i32": 32, "i64": 64}
 _FLOATS: Final = ("f32", "f64")
-_REFERENCES: Final = ("externref", "funcref", "anyref")
+_REFERENCES: Final = ("externref", "funcref")
 
 
-def convert_arguments(name: str, types: Sequence[str], results: Sequence[str], texts: Sequence[str]) -> list[Any]:
+def convert_arguments(name: str, function: FunctionType, texts: Sequence[str]) -> list[int | float]:
     """Convert the words of the command line to what a function takes.
 
     Args:
         name: The function's name.
-        types: Its parameters' types.
-        results: Its results' types.
+        function: Its type.
         texts: The words.
 
     Raises:
         ExportError: If number or form is wrong, or if there is no way to write values of such a type.
     """
+    types, results = function.parameters, function.results
     signature = f"{name}({', '.join(types)})"
     unknown = [t for t in types if t not in _BITS and t not in _FLOATS]
     if unknown:
@@ -107,6 +108,10 @@ def _format_float(value: float, kind: str) -> str:
 def _shortest_f32(value: float) -> str:
     for digits in range(1, 10):
         text = f"{value:.{digits}g}"
-        if struct.unpack("<f", struct.pack("<f", float(text)))[0] == value:
+        try:
+            is_same = struct.unpack("<f", struct.pack("<f", float(text)))[0] == value
+        except OverflowError:  # the greatest numbers, rounded up
+            continue
+        if is_same:
             return text
     return repr(value)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from wasmscope.cli._exits import CANNOT_RUN, NOT_FOUND, CommandError, one_line
 from wasmscope.errors import ExportError, LinkError, ModuleFormatError
-from wasmscope.wasm import FileKind, Module, identify
+from wasmscope.wasm import FileKind, FunctionType, Module, identify
 
 __all__ = ["ModuleFile", "explain_missing"]
 
@@ -28,15 +28,15 @@ class ModuleFile:
         path: Where it is.
         data: Its binary form.
         name: What to call it: its own name, else the file's without suffix.
-        functions: Names of the functions that it exports, in its order.
-        has_start: Whether something runs when it is instantiated.
+        functions: Indexes of the functions that it exports, by name and in its order.
+        module: What is in it.
     """
 
     path: Path
     data: bytes
     name: str
-    functions: tuple[str, ...]
-    has_start: bool
+    functions: Mapping[str, int]
+    module: Module
 
     @classmethod
     def read(cls, text: str) -> ModuleFile:
@@ -60,10 +60,10 @@ class ModuleFile:
             raise ModuleFormatError(f"{text}: not a WebAssembly module but {found.description}{advice}")
         try:
             module = Module(data)
-            functions = tuple(export.name for export in module.exports() if export.kind == "func")
+            functions = {export.name: export.index for export in module.exports() if export.kind == "func"}
         except ModuleFormatError as error:
             raise ModuleFormatError(f"{text}: {error}") from None
-        return cls(path, data, _name(module, path), functions, module.has_start)
+        return cls(path, data, _name(module, path), functions, module)
 
     def entry(self) -> str | None:
         """Give the export that starts the program; None if instantiating the module is all there is to do.
@@ -74,24 +74,29 @@ class ModuleFile:
         for name in _START:
             if name in self.functions:
                 return name
-        if self.has_start:
+        if self.module.has_start:
             return None
         raise ExportError(
             f"{self.path}: there is no _start function to run; "
             + (f"name one: --invoke {_listed(self.functions)}" if self.functions else "it exports no function at all")
         )
 
-    def check_export(self, name: str) -> None:
-        """Check that there is a function of a name.
+    def function_type(self, name: str) -> FunctionType:
+        """Give the type of an exported function.
 
         Raises:
-            ExportError: If not.
+            ExportError: If there is none of that name.
+            ModuleFormatError: If it has no type.
         """
         if name not in self.functions:
             raise ExportError(
                 f"{self.path}: there is no function {name!r}; "
                 + (f"it exports {_listed(self.functions)}" if self.functions else "it exports no function at all")
             )
+        try:
+            return self.module.function_type(self.functions[name])
+        except ModuleFormatError as error:
+            raise ModuleFormatError(f"{self.path}: {error}") from None
 
 
 def _bytes(path: Path, text: str) -> bytes:

@@ -201,9 +201,10 @@ def _split(arguments: Sequence[str], with_value: frozenset[str]) -> tuple[list[s
             break
         own.append(words.pop(0))
         if word in with_value and words:
-            # Joined, so that a value may begin with a dash.
-            value = words.pop(0)
-            own[-1] = f"{word}={value}" if word.startswith("--") else f"{word}{value}"
+            own.append(words.pop(0))
+            if own[-1].startswith("-"):  # joined, or argparse would take it for an option
+                value = own.pop()
+                own[-1] = f"{word}={value}" if word.startswith("--") else f"{word}{value}"
         elif word == "--otlp" and words and _ENDPOINT.fullmatch(words[0]):
             own[-1] = f"--otlp={words.pop(0)}"
     return own, words

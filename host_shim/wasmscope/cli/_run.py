@@ -67,24 +67,17 @@ class _Run:
         self._options = options
         self._interrupts = interrupts
         self._file = ModuleFile.read(options.module)
+        self._entry = options.invoke
+        self._arguments: list[int | float] = []
+        self._result_types: tuple[str, ...] = ()
         if options.invoke is None:
             self._entry = self._file.entry()
         else:
-            self._file.check_export(options.invoke)
-            self._entry = options.invoke
+            function = self._file.function_type(options.invoke)
+            self._arguments = convert_arguments(options.invoke, function, options.arguments)
+            self._result_types = function.results
         self._name = options.name or self._file.name
         self._sandbox = Sandbox(self._file, options)
-        self._arguments, self._result_types = self._typed_arguments()
-
-    def _typed_arguments(self) -> tuple[list[Any], list[str]]:
-        """Convert the words for ``--invoke`` by the export's type, before anything runs."""
-        options = self._options
-        if options.invoke is None:
-            return [], []
-        kind = next(e.type for e in self._sandbox.module.exports if e.name == options.invoke)
-        assert isinstance(kind, wasmtime.FuncType)
-        results = [str(t) for t in kind.results]
-        return convert_arguments(options.invoke, [str(t) for t in kind.params], results, options.arguments), results
 
     def execute(self) -> int:
         show_diagnostics(verbose=self._options.verbose)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.unit.wasm.encoding import HEADER, custom, leb, module, name, section, vector
 from wasmscope.errors import ModuleFormatError
-from wasmscope.wasm import Export, Import, Module, Section
+from wasmscope.wasm import Export, FunctionType, Import, Module, Section
 
 EVERY_KIND = """
 (module $every_kind
@@ -76,6 +76,49 @@ class TestImportsAndExports:
             Module(module(section(7, vector(name("f") + b"\x09\0")))).exports()
 
         assert len(HEADER) + 2 + 1 + 2 == caught.value.offset
+
+
+EVERY_TYPE = """
+(module
+  (rec
+    (type $struct (sub (struct (field i8) (field (mut (ref null $array))))))
+    (type $array (array (mut i16))))
+  (type $smaller (sub final $struct (struct (field i8) (field (mut (ref null $array))) (field f32))))
+  (type $f (func (param i32 i64 f32 f64 v128) (result funcref externref anyref (ref $struct) (ref func))))
+  (type $g (func))
+  (import "a" "memory" (memory 1))
+  (import "a" "imported" (func (type $g)))
+  (import "a" "global" (global i32))
+  (func (export "f") (type $f) unreachable)
+  (func (export "g") (type $g)))
+"""
+
+
+class TestFunctionTypes:
+    def test_every_type(self) -> None:
+        """Functions' types are found behind all other types and imports, and read as the text says them."""
+        found = Module(wasmtime.wat2wasm(EVERY_TYPE))
+        types = {export.name: found.function_type(export.index) for export in found.exports()}
+
+        assert types == {
+            "f": FunctionType(("i32", "i64", "f32", "f64", "v128"), ("funcref", "externref", "ref", "ref", "ref")),
+            "g": FunctionType((), ()),
+        }
+        assert found.function_type(0) == FunctionType((), ())
+
+    def test_no_such_function(self) -> None:
+        """A function that is not there has no type, and neither has one whose type is no function's."""
+        with pytest.raises(ModuleFormatError, match="function 3"):
+            Module(wasmtime.wat2wasm(EVERY_TYPE)).function_type(3)
+        with pytest.raises(ModuleFormatError, match="function 0"):
+            Module(module(section(1, b"\x01\x5f\x00"), section(3, b"\x01\x00"))).function_type(0)
+
+    def test_unknown_type(self) -> None:
+        """A type that the specification does not have is refused at its place."""
+        with pytest.raises(ModuleFormatError, match="0x11") as caught:
+            Module(module(section(1, b"\x01\x11\x00"), section(3, b"\x01\x00"))).function_type(0)
+
+        assert caught.value.offset == len(HEADER) + 3
 
 
 class TestSections:
@@ -149,6 +192,16 @@ class TestName:
 
 
 class TestAnything:
+    @given(st.lists(st.tuples(st.integers(1, 13), st.binary(max_size=60)), max_size=5))
+    def test_sections(self, sections: list[tuple[int, bytes]]) -> None:
+        """Whatever is in sections, what is read from them comes to an end."""
+        found = Module(module(*(section(number, contents) for number, contents in sections)))
+        for read in (found.imports, found.exports, lambda: found.function_type(0)):
+            try:
+                read()
+            except ModuleFormatError as error:
+                assert str(error)
+
     @given(st.binary(max_size=300))
     def test_after_the_header(self, tail: bytes) -> None:
         """Whatever follows the header is read, or refused with `ModuleFormatError` at a place in the file."""
@@ -158,9 +211,9 @@ class TestAnything:
             found.name()
             found.imports()
             found.exports()
+            found.function_type(0)
         except ModuleFormatError as error:
-            assert error.offset is not None
-            assert 0 <= error.offset <= len(data)
+            assert error.offset is None or 0 <= error.offset <= len(data)
 
     @given(st.data())
     def test_cut_anywhere(self, draw: st.DataObject) -> None:
