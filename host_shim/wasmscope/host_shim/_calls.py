@@ -63,6 +63,7 @@ class CallFrame:
         cpu_ns: CPU time of the guest's own code, once stopped.
         duration_ns: Wall time, once stopped.
         reported: What the guest last said by ``exception``, or None.
+        pending: What interrupted a telemetry call (a KeyboardInterrupt), for the host to raise when the guest is done.
         counts: Whether it counts as a call.
     """
 
@@ -80,6 +81,7 @@ class CallFrame:
         "entered",
         "is_stale",
         "outer",
+        "pending",
         "previous",
         "reported",
         "span",
@@ -103,6 +105,7 @@ class CallFrame:
         self.entered: list[GuestSpan] = []
         self.target = GuestSpan(0, span, (), self, _HOSTS_KEYS)
         self.reported: str | None = None
+        self.pending: BaseException | None = None
         self.counts = counts
         self._token: Token[Context] | None = None
         self._fuel_before: int | None = None

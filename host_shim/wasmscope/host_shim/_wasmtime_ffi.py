@@ -256,8 +256,8 @@ class Native:
             failure = wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
         else:
             failure = wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t)))
-        # wasmtime-py keeps the exception that a host function raised in one place for all threads. It is this call's only
-        # if that is what failed it.
+        # wasmtime-py keeps the exception that a host function raised in one place for all threads. It is this call's
+        # only if that is what failed it.
         if _RAISED.search(str(failure)):
             _func.maybe_raise_last_exn()
         raise failure
