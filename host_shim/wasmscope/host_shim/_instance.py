@@ -91,10 +91,7 @@ class CallRunner:
             error = frame.stretch.error
         frame.stretch.error = None
         if binding.stdio is not None and frame.previous is None:
-            try:
-                binding.stdio.flush()
-            except BaseException as defect:
-                binding.guest.failed(defect)
+            binding.stdio.flush()
         self._caller.end(frame, None if error is None else failure_of(error))
         raised, frame.pending = frame.pending or error, None
         if raised is not None:
