@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import tarfile
 import venv
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -35,8 +34,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = (sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder)
     run(*build, cwd=REPOSITORY)
     [archive] = folder.glob("wasmscope-*.tar.gz")
-    with tarfile.open(archive) as packed:
-        packed.extractall(folder, filter="data")
+    run("tar", "-xf", archive, cwd=folder)
     [unpacked] = (path for path in folder.iterdir() if path.is_dir())
     return unpacked
 

@@ -86,7 +86,7 @@ class TestOtherLocks:
         ]
         # In package-lock.json, URLs of funding pages name no source of anything.
         sources = re.compile(r'(?:"resolved": |source = )"([^"]+)"')
-        urls = {url for path in locks for url in sources.findall(path.read_text())}
+        urls: set[str] = {url for path in locks for url in sources.findall(path.read_text())}
 
         assert {urlsplit(url.removeprefix("registry+")).hostname for url in urls} <= {
             "github.com",  # the name of crates.io's index
