@@ -102,9 +102,7 @@ class TestJaeger:
         [event] = found["inner"]["logs"]
         fields = {field["key"]: field["value"] for field in event["fields"]}
         assert fields == {"event": "half-way", "share": 0.5}
-        assert [entry["traceID"] for entry in jaeger.traces(exporters.service)] == [
-            format_trace_id(context.trace_id)
-        ]
+        assert [entry["traceID"] for entry in jaeger.traces(exporters.service)] == [format_trace_id(context.trace_id)]
 
     def test_metrics(self, jaeger: Jaeger, exporters: Exporters) -> None:
         """A counter is found where Prometheus reads it, with its value and service."""
@@ -117,9 +115,7 @@ class TestJaeger:
         text = jaeger.metrics(f'job="{exporters.service}"')
 
         [line] = [
-            line
-            for line in text.splitlines()
-            if line.startswith("biscuits") and f'job="{exporters.service}"' in line
+            line for line in text.splitlines() if line.startswith("biscuits") and f'job="{exporters.service}"' in line
         ]
         assert 'kind="ginger"' in line
         assert line.endswith(" 7")

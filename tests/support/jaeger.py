@@ -119,9 +119,7 @@ def fetch(url: str) -> str | None:
     return content.decode()
 
 
-def wait_for(
-    condition: Callable[[], Found | None], what: str, seconds: float = ARRIVAL_SECONDS
-) -> Found:
+def wait_for(condition: Callable[[], Found | None], what: str, seconds: float = ARRIVAL_SECONDS) -> Found:
     """Ask until there is an answer.
 
     Raises:
@@ -176,9 +174,7 @@ def start(program: Path, log_path: Path) -> tuple[subprocess.Popen[bytes], Jaege
     for attempt in range(3):
         process, health, running = launch(program, log_path)
 
-        def up(
-            process: subprocess.Popen[bytes] = process, health: str = health
-        ) -> bool | None:
+        def up(process: subprocess.Popen[bytes] = process, health: str = health) -> bool | None:
             return True if process.poll() is not None or fetch(health) else None
 
         try:
@@ -194,9 +190,7 @@ def start(program: Path, log_path: Path) -> tuple[subprocess.Popen[bytes], Jaege
     pytest.fail(f"Jaeger did not start:\n{log_path.read_text()}")
 
 
-def launch(
-    program: Path, log_path: Path
-) -> tuple[subprocess.Popen[bytes], str, Jaeger]:
+def launch(program: Path, log_path: Path) -> tuple[subprocess.Popen[bytes], str, Jaeger]:
     """Start Jaeger on free ports: the process, its health check's URL, the rest."""
     names = ("OTLP_GRPC", "OTLP_HTTP", "QUERY", "QUERY_GRPC", "PROMETHEUS", "HEALTH")
     ports = dict(zip(names, free_ports(len(names)), strict=True))

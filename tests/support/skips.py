@@ -43,8 +43,7 @@ class SkipsFail:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
             report.outcome = "failed"
             report.longrepr = (
-                f"{report.nodeid} was skipped, which is a failure here "
-                f"(see tests/allowed_skips.toml): {reason}"
+                f"{report.nodeid} was skipped, which is a failure here (see tests/allowed_skips.toml): {reason}"
             )
         return report
 

@@ -25,9 +25,7 @@ def load(path: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def services() -> dict[str, dict[str, Any]]:
     """The services of the compose file by name."""
-    content: dict[str, dict[str, Any]] = load(REPOSITORY / "docker-compose.otel.yml")[
-        "services"
-    ]
+    content: dict[str, dict[str, Any]] = load(REPOSITORY / "docker-compose.otel.yml")["services"]
     return content
 
 
@@ -54,9 +52,7 @@ def jaeger_ports() -> dict[str, int]:
 
 
 class TestCompose:
-    def test_published_on_this_machine_only(
-        self, services: dict[str, dict[str, Any]]
-    ) -> None:
+    def test_published_on_this_machine_only(self, services: dict[str, dict[str, Any]]) -> None:
         """Every port is published on 127.0.0.1, under the number it has inside."""
         for service in services.values():
             for published in service["ports"]:
@@ -67,9 +63,7 @@ class TestCompose:
 
     def test_mounts_exist(self, services: dict[str, dict[str, Any]]) -> None:
         """Every file that is mounted is there, and is mounted where it is read."""
-        mounted = {
-            name: service["volumes"][0].split(":") for name, service in services.items()
-        }
+        mounted = {name: service["volumes"][0].split(":") for name, service in services.items()}
 
         for host, _, mode in mounted.values():
             assert (REPOSITORY / host).is_file()
@@ -77,9 +71,7 @@ class TestCompose:
         assert (REPOSITORY / mounted["jaeger"][0]).samefile(CONFIGURATION)
         assert services["jaeger"]["command"] == ["--config", mounted["jaeger"][1]]
 
-    def test_jaeger_ports(
-        self, services: dict[str, dict[str, Any]], jaeger_ports: dict[str, int]
-    ) -> None:
+    def test_jaeger_ports(self, services: dict[str, dict[str, Any]], jaeger_ports: dict[str, int]) -> None:
         """What Jaeger listens on is published, but for its health check."""
         published = {int(port.split(":")[-1]) for port in services["jaeger"]["ports"]}
         wanted = ("query", "otlp_grpc", "otlp_http", "prometheus")
@@ -94,14 +86,10 @@ class TestCompose:
         assert jaeger_ports["otlp_http"] == 4318
         assert jaeger_ports["query"] == 16686
 
-    def test_prometheus_scrapes_jaeger(
-        self, services: dict[str, dict[str, Any]], jaeger_ports: dict[str, int]
-    ) -> None:
+    def test_prometheus_scrapes_jaeger(self, services: dict[str, dict[str, Any]], jaeger_ports: dict[str, int]) -> None:
         """Prometheus, in its profile, reads where Jaeger offers the metrics."""
         [job] = load(REPOSITORY / "docker" / "prometheus.yml")["scrape_configs"]
-        targets = [
-            target for entry in job["static_configs"] for target in entry["targets"]
-        ]
+        targets = [target for entry in job["static_configs"] for target in entry["targets"]]
 
         assert services["prometheus"]["profiles"] == ["metrics"]
         assert "profiles" not in services["jaeger"]
@@ -110,17 +98,11 @@ class TestCompose:
     def test_images_are_pinned(self, services: dict[str, dict[str, Any]]) -> None:
         """Every image has a tag, which a variable may replace."""
         for service in services.values():
-            assert re.fullmatch(
-                r"[\w./-]+:\$\{\w+_TAG:-v?\d+\.\d+\.\d+}", service["image"]
-            )
+            assert re.fullmatch(r"[\w./-]+:\$\{\w+_TAG:-v?\d+\.\d+\.\d+}", service["image"])
 
     def test_jaeger_accepts_its_configuration(self) -> None:
         """The real Jaeger finds nothing wrong with the file as a container reads it."""
-        clean = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("WASMSCOPE_JAEGER")
-        }
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("WASMSCOPE_JAEGER")}
         finished = subprocess.run(
             [jaeger_program(), "validate", "--config", CONFIGURATION],
             env=clean,

@@ -10,9 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PINS = REPOSITORY / "requirements"
-RUN, TEST, LINT, GO, NODE = FILES = tuple(
-    PINS / f"{name}.txt" for name in ("run", "test", "lint", "go", "node")
-)
+RUN, TEST, LINT, GO, NODE = FILES = tuple(PINS / f"{name}.txt" for name in ("run", "test", "lint", "go", "node"))
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +31,13 @@ def pins(path: Path) -> dict[str, tuple[str, set[str]]]:
 
 def direct(requirements: list[str | dict[str, str]]) -> set[str]:
     """The project names in a list of requirements, which here are all lower case."""
-    names = (
-        re.match(r"[\w.-]+", entry) for entry in requirements if isinstance(entry, str)
-    )
+    names = (re.match(r"[\w.-]+", entry) for entry in requirements if isinstance(entry, str))
     return {name[0] for name in names if name}
 
 
 class TestPins:
     @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-    def test_pip_installs_what_uv_locks(
-        self, lock: dict[str, dict[str, Any]], path: Path
-    ) -> None:
+    def test_pip_installs_what_uv_locks(self, lock: dict[str, dict[str, Any]], path: Path) -> None:
         """Each pin for pip has the version and the hashes of uv.lock."""
         assert pins(path)
         for name, (version, hashes) in pins(path).items():
@@ -55,9 +49,7 @@ class TestPins:
 
     def test_nothing_is_left_unpinned(self, lock: dict[str, dict[str, Any]]) -> None:
         """Every package that uv.lock knows is in one of the files for pip."""
-        assert {name for path in FILES for name in pins(path)} == {*lock} - {
-            "wasmscope"
-        }
+        assert {name for path in FILES for name in pins(path)} == {*lock} - {"wasmscope"}
 
     def test_pyproject_is_locked(self) -> None:
         """What pyproject.toml asks for is what was locked: if not, run script/lock."""
@@ -73,12 +65,30 @@ class TestPins:
 
     def test_only_the_public_index(self) -> None:
         """No file names a mirror or a private index."""
-        text = "".join(
-            path.read_text() for path in (REPOSITORY / "uv.lock", *PINS.iterdir())
-        )
+        text = "".join(path.read_text() for path in (REPOSITORY / "uv.lock", *PINS.iterdir()))
         urls: list[str] = re.findall(r"https?://[^\s\"]+", text)
 
         assert {urlsplit(url).hostname for url in urls} == {
             "pypi.org",
             "files.pythonhosted.org",
+        }
+
+
+class TestOtherLocks:
+    def test_only_public_registries(self) -> None:
+        """The locks of guests and SDKs name the public registries or none at all."""
+        locks = [
+            path
+            for pattern in ("package-lock.json", "Cargo.lock")
+            for folder in ("guest_sdk", "examples", "tests")
+            for path in (REPOSITORY / folder).rglob(pattern)
+            if not {"node_modules", "target"} & {*path.parts}
+        ]
+        # In package-lock.json, URLs of funding pages name no source of anything.
+        sources = re.compile(r'(?:"resolved": |source = )"([^"]+)"')
+        urls: set[str] = {url for path in locks for url in sources.findall(path.read_text())}
+
+        assert {urlsplit(url.removeprefix("registry+")).hostname for url in urls} <= {
+            "github.com",  # the name of crates.io's index
+            "registry.npmjs.org",
         }

@@ -88,14 +88,10 @@ class TestSkips:
         assert "tests/test_two.py was skipped" in output
         assert "not on this machine" in output
 
-    @pytest.mark.parametrize(
-        "name", ["tests/test_one.py", "tests/test_one.py::test_skipped"]
-    )
+    @pytest.mark.parametrize("name", ["tests/test_one.py", "tests/test_one.py::test_skipped"])
     def test_listed_ones_may(self, project: Path, name: str) -> None:
         """A test, or its whole file, that is on the list stays a skip in CI."""
-        (project / "tests" / "allowed_skips.toml").write_text(
-            f'[[skip]]\ntest = "{name}"\nreason = "to show it"\n'
-        )
+        (project / "tests" / "allowed_skips.toml").write_text(f'[[skip]]\ntest = "{name}"\nreason = "to show it"\n')
 
         status, output = run_pytest(project, CI="true")
 
@@ -104,9 +100,7 @@ class TestSkips:
 
     def test_list_needs_reasons(self, project: Path) -> None:
         """An entry without its reason is refused."""
-        (project / "tests" / "allowed_skips.toml").write_text(
-            '[[skip]]\ntest = "tests/test_one.py"\n'
-        )
+        (project / "tests" / "allowed_skips.toml").write_text('[[skip]]\ntest = "tests/test_one.py"\n')
 
         status, output = run_pytest(project, CI="true")
 

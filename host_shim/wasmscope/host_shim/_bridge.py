@@ -173,7 +173,7 @@ class Bridge:
                 if isinstance(memory, wasmtime.Memory):
                     guest.attach_memory(natives.memory(store, memory))
             runner, caller = self._runner(binding, store)
-            natives.watch(store, binding.key, self._finalizer)
+            natives.watch(store, binding.key, self._finalizer, self._store_collected)
             instance: wasmtime.Instance = runner.run(
                 "instantiate", wasmtime.Instance, store, module, externs, is_instantiation=True
             )
@@ -234,7 +234,7 @@ class Bridge:
         if isinstance(memory, wasmtime.Memory):
             binding.guest.attach_memory(self._natives.memory(store, memory))
         runner, caller = self._runner(binding, store)
-        self._natives.watch(store, binding.key, self._finalizer)
+        self._natives.watch(store, binding.key, self._finalizer, self._store_collected)
         caller.note_memory()
         return self._watched(store, instance, runner, binding)
 
@@ -440,6 +440,12 @@ class Bridge:
                     del self._contexts[address]
         if close is not None:
             close(end_time_ns)
+
+    def _store_collected(self, key: int) -> None:
+        """Hear from the garbage collector that a guest's store went."""
+        self._natives.remove(key)
+        if key in self._closers:
+            self._late.append((key, time_ns()))
 
     def _store_gone(self, key: int) -> None:
         """Hear from the runtime that a guest's store goes."""

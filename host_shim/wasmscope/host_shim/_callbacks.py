@@ -1,9 +1,8 @@
 """Python functions behind the ABI's host functions.
 
 They are generated, one for each function of the ABI and way of being called, because there is no room for a generic
-one: unpacking by a loop costs more than
-the record itself. What they do is always the same: find the guest, mask the arguments, call the method, charge the
-time, and let nothing out.
+one: unpacking by a loop costs more than the record itself. What they do is always the same: find the guest, read the
+arguments, call the method, charge the time, and let nothing out.
 """
 
 from __future__ import annotations
@@ -19,11 +18,12 @@ from wasmscope.host_shim._guest import Guest
 
 __all__ = ["public_callback", "raw_callback"]
 
-_PACK_I64: Final = Struct("<q").pack
-_UNPACK_F64: Final = Struct("<d").unpack
+# What one value is in a slot of 16 bytes, by its type in `Signature`. The upper bytes of a slot that holds an i32 mean
+# nothing.
+_SLOTS: Final = {"i": "I12x", "l": "q8x", "d": "d8x"}
 
 _RAW = """
-def {name}(env, caller, v, n):
+def {name}(env, caller, at, n):
     started = clock()
     try:
         try:
@@ -31,7 +31,7 @@ def {name}(env, caller, v, n):
         except KeyError:
             guest = arriving({key}, caller)
         {fetch}
-        {assign}guest.{name}({args})
+        {call}
     except BaseException as error:
         failed({key}, error)
         {zero}
@@ -66,42 +66,35 @@ def raw_callback(
     signature: Signature,
     *,
     memory64: bool,
+    space: memoryview,
+    space_start: int,
     guests: dict[int, Guest],
     arriving: Callable[[int, int], Guest],
     failed: Callable[[int, BaseException], None],
     context_of: Callable[[int], int] | None = None,
-) -> Callable[[int, int, Any, int], int]:
+) -> Callable[[int, int, int, int], int]:
     """Make the function behind an unchecked callback.
 
     Args:
         name: Name of the ABI function, and of the `Guest` method.
         signature: Its type.
         memory64: Whether addresses are 64 bits wide.
+        space: The address space: arguments are read and results written where they lie.
+        space_start: The address that ``space`` begins with.
         guests: The guests by key.
         arriving: Finds the guest of a key that is not among them yet, given the caller.
         failed: Is told what was raised, with the key.
         context_of: Gives the key for a caller; None if the callback's environment is the key.
     """
-    args: list[str] = []
-    names = [f"a{index}" for index in range(len(signature.params))]
-    # One slice of every other word is cheaper than a look at each.
-    fetch = f"{', '.join(names)}, = v[0 : {2 * len(names)} : 2]" if names else "pass"
-    for value, kind in zip(names, signature.params, strict=True):
-        if kind == "d":
-            args.append(f"unpack(pack({value}))[0]")
-        elif kind == "i" or (kind == "p" and not memory64):
-            args.append(f"{value} & 0xFFFFFFFF")
-        elif kind == "p":
-            args.append(f"{value} & 0xFFFFFFFFFFFFFFFF")
-        else:
-            args.append(value)
+    slots = _SLOTS | {"p": "Q8x" if memory64 else "I12x"}
+    args = ", ".join(f"a{index}" for index in range(len(signature.params)))
+    call = f"guest.{name}({args})"
     source = _RAW.format(
         name=name,
         key="env" if context_of is None else "context_of(caller)",
-        args=", ".join(args),
-        fetch=fetch,
-        assign="v[0] = " if signature.result else "",
-        zero="v[0] = 0" if signature.result else "",
+        fetch=f"{args}, = unpack(space, at - start)" if args else "pass",
+        call=f"pack(space, at - start, {call})" if signature.result else call,
+        zero="pack(space, at - start, 0)" if signature.result else "",
     )
     scope: dict[str, Any] = {
         "clock": perf_counter_ns,
@@ -109,12 +102,15 @@ def raw_callback(
         "arriving": arriving,
         "failed": failed,
         "context_of": context_of,
-        "pack": _PACK_I64,
-        "unpack": _UNPACK_F64,
+        "space": space,
+        "start": space_start,
+        "unpack": Struct("<" + "".join(slots[kind] for kind in signature.params)).unpack_from,
+        # Also of an i32: only its four bytes are looked at.
+        "pack": Struct("<q").pack_into,
         "slow": SLOW_NS,
     }
     exec(source, scope)
-    function: Callable[[int, int, Any, int], int] = scope[name]
+    function: Callable[[int, int, int, int], int] = scope[name]
     return function
 
 

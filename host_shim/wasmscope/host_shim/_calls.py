@@ -22,12 +22,28 @@ from wasmscope.host_shim.attributes import (
     WASM_MEMORY_SIZE,
     WASM_MODULE_NAME,
     WASM_MODULE_VERSION,
+    WASM_TENANT,
     WASM_TRAP_CODE,
 )
 
 __all__ = ["CallFrame", "Caller"]
 
 
+# What the host sets on the span of a call; guests' attributes leave room for it.
+_HOSTS_KEYS: Final = frozenset(
+    {
+        WASM_CALL_CPU_TIME,
+        WASM_CALL_FUEL,
+        WASM_CALL_HOST_TIME,
+        WASM_MEMORY_SIZE,
+        WASM_MODULE_NAME,
+        WASM_MODULE_VERSION,
+        WASM_TENANT,
+        WASM_TRAP_CODE,
+        "code.function.name",
+        "process.exit.code",
+    }
+)
 _NOT_STARTED: Final = Stretch(None, is_guest=True)
 
 
@@ -73,7 +89,7 @@ class CallFrame:
         self.duration_ns = 0
         self.previous = previous
         self.entered: list[GuestSpan] = []
-        self.target = GuestSpan(0, span, (), self)
+        self.target = GuestSpan(0, span, (), self, _HOSTS_KEYS)
         self.reported: str | None = None
         self.counts = counts
         self._token: Token[Context] | None = None

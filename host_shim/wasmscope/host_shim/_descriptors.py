@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct
 from struct import error as StructError
 from typing import Final
 
-from wasmscope.host_shim._packed import Attributes, Packed
+from wasmscope.host_shim._limits import Limits
+from wasmscope.host_shim._packed import Attributes, Packed, fit
+from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim.attributes import RESERVED_PREFIXES, TARGET
 
 __all__ = ["CallSite", "DescriptorError", "Instrument", "InstrumentKind", "read_callsite", "read_instrument"]
@@ -47,6 +49,7 @@ class CallSite:
         name: Span or event name; may be empty.
         fields: Field names that records refer to by index.
         attributes: On every record of this call site: its constants, ``code.*``, the target and what the host adds.
+        seen: Attribute lists that came before, and what became of them: records of one place often say the same.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class CallSite:
     name: str
     fields: tuple[str, ...]
     attributes: Attributes
+    seen: dict[bytes, Attributes] = field(default_factory=dict[bytes, Attributes], compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +84,21 @@ class Instrument:
 class _Fields:
     """Reads length-prefixed texts one after the other."""
 
-    def __init__(self, data: bytes, position: int, name_bytes: int) -> None:
+    def __init__(self, data: bytes, position: int, limits: Limits, rejections: Rejections) -> None:
         self.data = data
         self.position = position
-        self._name_bytes = name_bytes
+        self._limits = limits
+        self._rejections = rejections
+
+    def field(self, what: str) -> str:
+        """Read a name that becomes an attribute's key."""
+        return self._text(what, self._limits.key_bytes)
 
     def text(self, what: str) -> str:
+        """Read any other text."""
+        return self._text(what, self._limits.name_bytes)
+
+    def _text(self, what: str, limit: int) -> str:
         try:
             (size,) = _U16.unpack_from(self.data, self.position)
         except StructError:
@@ -94,19 +107,26 @@ class _Fields:
         raw = self.data[start : start + size]
         if len(raw) != size:
             raise DescriptorError(f"ends inside {what}")
-        if size > self._name_bytes:
-            raise DescriptorError(f"{what} has {size} bytes, {self._name_bytes} are allowed")
+        if size > limit:
+            raise DescriptorError(f"{what} has {size} bytes, {limit} are allowed")
         self.position = start + size
-        return raw.decode("utf-8", "replace")
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            self._rejections.add("utf8")
+            return raw.decode("utf-8", "replace")
 
 
-def read_callsite(data: bytes, packed: Packed, *, name_bytes: int, host_attributes: Attributes) -> CallSite:
+def read_callsite(
+    data: bytes, packed: Packed, limits: Limits, rejections: Rejections, *, host_attributes: Attributes
+) -> CallSite:
     """Read a call site descriptor.
 
     Args:
         data: The descriptor.
         packed: Decodes the constant attributes.
-        name_bytes: The longest name, target, file or field name.
+        limits: Bounds the texts.
+        rejections: Counts ill-formed ones, which are kept.
         host_attributes: What the host adds to every record.
 
     Raises:
@@ -120,33 +140,34 @@ def read_callsite(data: bytes, packed: Packed, *, name_bytes: int, host_attribut
         raise DescriptorError(f"kind {kind} is neither 1 (log) nor 2 (span)")
     if severity > 24:
         raise DescriptorError(f"severity {severity} is not one of 0-24")
-    reader = _Fields(data, _SITE_HEAD.size, name_bytes)
+    reader = _Fields(data, _SITE_HEAD.size, limits, rejections)
     name = reader.text("the name")
     target = reader.text("the target")
     file = reader.text("the file")
-    names = tuple(reader.text(f"field {index}") for index in range(field_count))
-    for field in names:
-        if not field or field.startswith(RESERVED_PREFIXES):
-            raise DescriptorError(f"field name {field!r} is empty, or the host's")
-    attributes = packed.decode(data[reader.position :])
+    names = tuple(reader.field(f"field {index}") for index in range(field_count))
+    for key in names:
+        if not key or key.startswith(RESERVED_PREFIXES):
+            raise DescriptorError(f"field name {key!r} is empty, or the host's")
+    known: Attributes = {**host_attributes}
     if target:
-        attributes[TARGET] = target
+        known[TARGET] = target
     if file:
-        attributes["code.file.path"] = file
+        known["code.file.path"] = file
         if line:
-            attributes["code.line.number"] = line
-    attributes.update(host_attributes)
-    return CallSite(_KINDS[kind], severity, name, names, attributes)
+            known["code.line.number"] = line
+    attributes = fit(known, packed.decode(data[reader.position :]), limits, rejections)
+    return CallSite(_KINDS[kind], severity, name, names, {**attributes, **known})
 
 
-def read_instrument(kind: int, number: int, data: bytes, *, name_bytes: int) -> Instrument:
+def read_instrument(kind: int, number: int, data: bytes, limits: Limits, rejections: Rejections) -> Instrument:
     """Read an instrument descriptor.
 
     Args:
         kind: The ABI's instrument kind.
         number: 0 for i64, 1 for f64.
         data: The descriptor.
-        name_bytes: The longest description.
+        limits: Bounds the texts.
+        rejections: Counts ill-formed ones, which are kept.
 
     Raises:
         DescriptorError: If it is malformed.
@@ -155,7 +176,7 @@ def read_instrument(kind: int, number: int, data: bytes, *, name_bytes: int) -> 
         raise DescriptorError(f"instrument kind {kind} is not one of 1-4")
     if number not in {0, 1}:
         raise DescriptorError(f"number type {number} is neither 0 (i64) nor 1 (f64)")
-    reader = _Fields(data, 0, name_bytes)
+    reader = _Fields(data, 0, limits, rejections)
     name = reader.text("the name")
     unit = reader.text("the unit")
     description = reader.text("the description")

@@ -15,11 +15,12 @@ from wasmscope.host_shim._abi import VERSION
 from wasmscope.host_shim._clock import Stretch, ThreadClock
 from wasmscope.host_shim._descriptors import CallSite, DescriptorError, read_callsite, read_instrument
 from wasmscope.host_shim._limits import Limits
-from wasmscope.host_shim._packed import Attributes, Packed, cut_text
+from wasmscope.host_shim._packed import Attributes, Packed, cut_text, fit
 from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim._runtime import GuestMemory
 from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
 from wasmscope.host_shim._spans import GuestSpan, Spans
+from wasmscope.host_shim._tracestate import TRACEPARENT_BYTES, TRACESTATE_BYTES, is_tracestate
 from wasmscope.host_shim.attributes import LOG_MARKER, TRUNCATED
 
 __all__ = ["Guest"]
@@ -57,7 +58,8 @@ class Guest:
 
     __slots__ = (
         "_base",
-        "_cache",
+        "_body_bytes",
+        "_caches",
         "_clock",
         "_emit",
         "_flush",
@@ -106,6 +108,7 @@ class Guest:
         self._signals = signals
         self._emit = signals.logger.emit
         self._limits = limits
+        self._body_bytes = limits.body_bytes
         self._clock = clock
         self._inject = inject
         self._flush = flush
@@ -117,7 +120,8 @@ class Guest:
         self._still = _EMPTY
         self._packed = Packed(limits, rejections)
         self._base = identity.attributes()
-        self._cache: dict[tuple[int, bytes], Attributes] = {}
+        # For each list in any call site's cache, that cache.
+        self._caches: list[dict[bytes, Attributes]] = []
         self._sites: list[CallSite] = [CallSite("", 0, "", (), self._base)]
         self._site_ids: dict[bytes, int] = {}
         self._recorders: list[Recorder | None] = [None]
@@ -137,7 +141,7 @@ class Guest:
         self._base.update(identity.attributes())
         for known in (*(site.attributes for site in self._sites), *self._sets):
             known.update(self._base)
-        self._cache.clear()
+        self._forget_seen()
 
     def attach_memory(self, memory: GuestMemory | None) -> None:
         """Say where the guest's addresses point; None if it has no memory."""
@@ -233,11 +237,11 @@ class Guest:
     def _give(self, pointer: int, capacity: int, text: str) -> int:
         """Write a result where it fits, and give its length."""
         raw = text.encode("utf-8", "replace")
-        if len(raw) <= capacity and not self._write(pointer, raw):
+        if 0 < len(raw) <= capacity and not self._write(pointer, raw):
             return 0
         return len(raw)
 
-    def _attributes(self, callsite: int, site: CallSite, view: memoryview, pointer: int, size: int) -> Attributes:
+    def _attributes(self, site: CallSite, view: memoryview, pointer: int, size: int) -> Attributes:
         """Read an attribute list and add what the call site and the host say."""
         if size == 0:
             return site.attributes
@@ -248,18 +252,29 @@ class Guest:
         data = raw.tobytes() if len(raw) == size else self._far(pointer, size)
         if data is None:
             return site.attributes
-        cached = self._cache.get((callsite, data))
-        if cached is not None:
-            return cached
+        seen = site.seen.get(data)
+        if seen is not None:
+            return seen
         before = self.rejections.count
         given = self._packed.decode(data, site.fields)
         merged = {**site.attributes, **given, **self._base} if site.attributes else given
+        if len(merged) > self._limits.attributes:
+            merged = self._fit(site.attributes, given)
         # Lists that were counted as rejected are decoded, and so counted, each time.
         if size <= _CACHED_BYTES and before == self.rejections.count and TRUNCATED not in given:
-            if len(self._cache) >= _CACHED_LISTS:
-                self._cache.clear()
-            self._cache[callsite, data] = merged
+            if len(self._caches) >= _CACHED_LISTS:
+                self._forget_seen()
+            site.seen[data] = merged
+            self._caches.append(site.seen)
         return merged
+
+    def _forget_seen(self) -> None:
+        for cache in self._caches:
+            cache.clear()
+        self._caches.clear()
+
+    def _fit(self, fixed: Attributes, given: Attributes) -> Attributes:
+        return fit(fixed, given, self._limits, self.rejections)
 
     def _plain_attributes(self, target: GuestSpan | None, view: memoryview, pointer: int, size: int) -> Attributes:
         """Read an attribute list that has no call site but may refer to a span's fields."""
@@ -299,7 +314,7 @@ class Guest:
             self.rejections.add("callsite_count", f"{self._limits.callsites} are registered")
             return 0
         try:
-            site = read_callsite(data, self._packed, name_bytes=self._limits.name_bytes, host_attributes=self._base)
+            site = read_callsite(data, self._packed, self._limits, self.rejections, host_attributes=self._base)
         except DescriptorError as error:
             self.rejections.add("descriptor", f"call site {error}")
             return 0
@@ -316,7 +331,7 @@ class Guest:
     def enabled(self, callsite: int) -> int:
         """Say whether a record of a call site is kept; the answer holds for the instance's life."""
         site = self._site(callsite)
-        return _NEVER if site.kind == "log" and site.severity < self._min_severity else _ALWAYS
+        return _NEVER if site.kind == "log" and 0 < site.severity < self._min_severity else _ALWAYS
 
     # Logs.
 
@@ -332,7 +347,10 @@ class Guest:
     ) -> None:
         """Emit a log record."""
         # The hottest path there is: no helper is called for what is usual.
-        site = self._sites[callsite] if callsite < len(self._sites) else self._site(callsite)
+        try:
+            site = self._sites[callsite]
+        except IndexError:
+            site = self._site(callsite)
         if severity == 0:
             severity = site.severity
         elif severity > 24:
@@ -341,20 +359,30 @@ class Guest:
         if 0 < severity < self._min_severity:
             return
         view = self._still or self._view()
-        body = None
-        raw = view[body_pointer : body_pointer + body_size]
-        if len(raw) == body_size <= self._limits.body_bytes:
-            try:  # noqa: SIM105 - suppress() costs a third of a microsecond
-                body = str(raw, "utf-8")
-            except UnicodeDecodeError:
-                pass
-        attributes = self._attributes(callsite, site, view, pointer, size) if size else site.attributes
+        body = attributes = None
+        if body_size <= self._body_bytes:
+            raw = view[body_pointer : body_pointer + body_size].tobytes()
+            if len(raw) == body_size:
+                try:  # noqa: SIM105 - suppress() costs a third of a microsecond
+                    body = raw.decode()
+                except UnicodeDecodeError:
+                    pass
+        if size == 0:
+            attributes = site.attributes
+        elif size <= _CACHED_BYTES:
+            raw = view[pointer : pointer + size].tobytes()
+            if len(raw) == size:
+                attributes = site.seen.get(raw)
+        if attributes is None:
+            attributes = self._attributes(site, view, pointer, size)
         if body is None:
             cut: list[str] = []
             body = self.text(view, body_pointer, body_size, self._limits.body_bytes, cut)
             if cut:
                 noted = attributes.get(TRUNCATED)
-                attributes = {**attributes, TRUNCATED: (*cut, *(noted if isinstance(noted, tuple) else ()))}
+                noted = (*cut, *(noted if isinstance(noted, tuple) else ()))
+                others = {key: value for key, value in attributes.items() if key != TRUNCATED}
+                attributes = self._fit({**self._base, TRUNCATED: noted}, others)
         if self._logs_as_events or context != 0 or self.stretch is None:
             self.emit(severity, body, attributes, site.name or None, context)
             return
@@ -381,6 +409,8 @@ class Guest:
             event_name: Its event name, or None.
             context_handle: As for the ABI's ``log``.
         """
+        if 0 < severity < self._min_severity:
+            return
         # In a call, the current span is OpenTelemetry's.
         context = None if context_handle == 0 and self.stretch is not None else self.spans.context(context_handle)
         number, text = SEVERITIES[severity]
@@ -396,7 +426,8 @@ class Guest:
         if self._logs_as_events:
             span = get_current_span(context)
             if span.is_recording():
-                span.add_event(event_name or body or "log", {**attributes, LOG_MARKER: text or ""})
+                marked = self._fit({**self._base, LOG_MARKER: text or ""}, attributes)
+                span.add_event(event_name or body or "log", marked)
 
     # Spans.
 
@@ -412,11 +443,11 @@ class Guest:
         if kind >= len(_KINDS):
             self.rejections.add("kind", str(kind))
             kind = 0
-        attributes = self._attributes(callsite, site, view, pointer, size)
+        attributes = self._attributes(site, view, pointer, size)
         span = self._signals.tracer.start_span(
             name or "span", context=self.spans.context(context), kind=_KINDS[kind], attributes=attributes
         )
-        return self.spans.add(span, site.fields)
+        return self.spans.add(span, site.fields, attributes)
 
     def span_enter(self, span: int) -> None:
         """Make a span current."""
@@ -433,8 +464,18 @@ class Guest:
     def span_attributes(self, span: int, pointer: int, size: int) -> None:
         """Set attributes."""
         target = self.spans.target(span)
-        if target is not None:
-            target.span.set_attributes(self._plain_attributes(target, self._still or self._view(), pointer, size))
+        if target is None:
+            return
+        given = self._plain_attributes(target, self._still or self._view(), pointer, size)
+        keys = target.keys()
+        if len(keys) + len(given) > self._limits.attributes:
+            # Those that are there stay, and can change.
+            fitted = self._fit(dict.fromkeys(keys), given)
+            given = {key: value for key, value in given.items() if key in fitted}
+            if len(keys.union(given)) > self._limits.attributes:
+                del given[TRUNCATED]
+        keys.update(given)
+        target.span.set_attributes(given)
 
     def span_event(self, span: int, name_pointer: int, name_size: int, pointer: int, size: int) -> None:
         """Add an event."""
@@ -443,7 +484,8 @@ class Guest:
             return
         view = self._still or self._view()
         name = self.text(view, name_pointer, name_size, self._limits.name_bytes)
-        target.span.add_event(name or "event", self._plain_attributes(None, view, pointer, size))
+        given = self._plain_attributes(None, view, pointer, size)
+        target.span.add_event(name or "event", self._fit({}, given))
 
     def _may_add_event(self, target: GuestSpan) -> bool:
         if target.events >= self._limits.events:
@@ -455,14 +497,15 @@ class Guest:
     def span_link(self, span: int, target: int, pointer: int, size: int) -> None:
         """Add a link."""
         found = self.spans.target(span)
-        linked = self.spans.span_context(target)
+        linked = None if found is None else self.spans.link_target(target)
         if found is None or linked is None:
             return
         if found.links >= self._limits.links:
             self.rejections.add("link_count")
             return
         found.links += 1
-        found.span.add_link(linked, self._plain_attributes(None, self._still or self._view(), pointer, size))
+        given = self._plain_attributes(None, self._still or self._view(), pointer, size)
+        found.span.add_link(linked, self._fit({}, given))
 
     def span_status(self, span: int, code: int, pointer: int, size: int) -> None:
         """Set the status."""
@@ -513,17 +556,17 @@ class Guest:
             stack: Its stack trace; may be empty.
             attributes: More attributes.
         """
-        event: Attributes = {"exception.type": kind or "exception", "exception.message": message, **attributes}
+        known: Attributes = {"exception.type": kind or "exception", "exception.message": message}
         if stack:
-            event["exception.stacktrace"] = stack
+            known["exception.stacktrace"] = stack
         frame = self.spans.frame
         if frame is not None:
             frame.reported = f"{kind}: {message}" if kind else message
         target = self.spans.target(span)
         if target is None or not target.span.is_recording():
-            self.emit(_ERROR, message, {**event, **self._base})
+            self.emit(_ERROR, message, self._fit({**known, **self._base}, attributes))
         elif self._may_add_event(target):
-            target.span.add_event("exception", event)
+            target.span.add_event("exception", self._fit(known, attributes))
 
     # Context in and out.
 
@@ -548,9 +591,13 @@ class Guest:
     def remote_context(self, parent_pointer: int, parent_size: int, state_pointer: int, state_size: int) -> int:
         """Take in a W3C trace context."""
         view = self._still or self._view()
+        state = self.text(view, state_pointer, state_size, TRACESTATE_BYTES + 1)
+        if not is_tracestate(state):
+            self.rejections.add("tracestate", repr(state[:80]))
+            state = ""
         carrier = {
-            "traceparent": self.text(view, parent_pointer, parent_size, self._limits.name_bytes),
-            "tracestate": self.text(view, state_pointer, state_size, self._limits.name_bytes),
+            "traceparent": self.text(view, parent_pointer, parent_size, TRACEPARENT_BYTES),
+            "tracestate": state,
         }
         found = get_current_span(_W3C.extract(carrier, context=self.spans.context(-1))).get_span_context()
         if not found.is_valid:
@@ -576,7 +623,7 @@ class Guest:
         if known is not None:
             return known
         try:
-            described = read_instrument(kind, number, data, name_bytes=self._limits.name_bytes)
+            described = read_instrument(kind, number, data, self._limits, self.rejections)
         except DescriptorError as error:
             self.rejections.add("descriptor", f"instrument: {error}")
             return 0

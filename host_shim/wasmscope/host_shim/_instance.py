@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import wasmtime
 
@@ -15,7 +15,7 @@ from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._link import Binding
 from wasmscope.host_shim._traps import Failure
 from wasmscope.host_shim._wasmtime import failure_of
-from wasmscope.host_shim._wasmtime_ffi import Native, take_func, take_instance
+from wasmscope.host_shim._wasmtime_ffi import Native, take_func, take_instance, value_type_name
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,23 +50,47 @@ class CallRunner:
             args: Its arguments.
             is_instantiation: Whether it is not an export that is called, but the module being instantiated.
         """
-        caller = self._caller
-        frame = caller.begin(name, is_instantiation=is_instantiation)
+        frame = self._caller.begin(name, is_instantiation=is_instantiation)
         try:
             result = function(*args)
         except BaseException as error:
-            caller.stop(frame)
-            # The package keeps a host function's exception in one place for all threads: what arrives may be another
-            # thread's, or a bare trap.
-            own = frame.stretch.error
-            if own is not None and own is not error:
-                self._end(frame, failure_of(own))
-                raise own from None
-            self._end(frame, failure_of(error))
-            raise
-        caller.stop(frame)
+            self._caller.stop(frame)
+            self._raise(frame, error)
+        self._caller.stop(frame)
         self._end(frame, None)
         return result
+
+    def run_native(self, native: Native, name: str, prepared: tuple[Any, ...]) -> None:
+        """Run a call that is prepared for the C API.
+
+        Args:
+            native: The C functions.
+            name: The export's name.
+            prepared: What `Native.prepare` gave.
+        """
+        frame = self._caller.begin(name)
+        try:
+            error = native.run(prepared)
+        except BaseException as interrupt:
+            self._caller.stop(frame)
+            self._raise(frame, interrupt)
+        self._caller.stop(frame)
+        try:
+            native.check(prepared, error)
+        except BaseException as raised:
+            self._raise(frame, raised)
+        self._end(frame, None)
+
+    def _raise(self, frame: CallFrame, error: BaseException) -> NoReturn:
+        """End a call that failed, and pass the failure on."""
+        # The package keeps a host function's exception in one place for all threads: what arrives may be another
+        # thread's, or a bare trap.
+        own = frame.stretch.error
+        if own is not None and own is not error:
+            self._end(frame, failure_of(own))
+            raise own from None
+        self._end(frame, failure_of(error))
+        raise error
 
     def _end(self, frame: CallFrame, failure: Failure | None) -> None:
         binding = self._binding
@@ -100,7 +124,7 @@ class _Shape:
 
     @classmethod
     def of(cls, kind: wasmtime.FuncType) -> _Shape | None:
-        params, results = [str(p) for p in kind.params], [str(r) for r in kind.results]
+        params, results = [list(map(value_type_name, types)) for types in (kind.params, kind.results)]
         return cls(params, results) if _NUMBERS.issuperset(params + results) else None
 
     def pack(self, values: Any, args: Sequence[Any]) -> bool:
@@ -173,7 +197,7 @@ class GuestFunc(wasmtime.Func):
             if shape is not None:
                 values = (ctypes.c_int64 * shape.size)()
                 if shape.pack(values, params):
-                    self._runner.run(self._name, native.invoke, store, self._plain, values)
+                    self._runner.run_native(native, self._name, native.prepare(store, self._plain, values))
                     return shape.unpack(values)
         return self._runner.run(self._name, self._plain, store, *params)
 

@@ -17,7 +17,7 @@ from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
 from wasmscope.host_shim._wasi import Environment, Stdio
 from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, public_view
-from wasmscope.host_shim._wasmtime_ffi import CALLBACK, FINALIZER, Native, store_address
+from wasmscope.host_shim._wasmtime_ffi import CALLBACK, FINALIZER, SPACE_START, Native, store_address
 
 __all__ = ["Binding", "Natives", "function_types"]
 
@@ -25,6 +25,8 @@ _TEXT_LIMIT: Final = 16_384
 _E_IO: Final = 29
 _F64: Final = Struct("<d")
 _I64: Final = Struct("<q")
+# The values of a call, two words each: as many as the functions of `_OTHERS` take, and more.
+_Slots = ctypes.c_int64 * 16
 _FORWARDED: Final = {
     "fd_write": "(param i32 i32 i32 i32) (result i32)",
     "environ_get": "(param i32 i32) (result i32)",
@@ -143,10 +145,19 @@ class Natives:
         self._guests.pop(key, None)
         self.bindings.pop(key, None)
 
-    def watch(self, store: wasmtime.Store, key: int, finalizer: Any) -> None:
-        """Have a finalizer called with a key when the store goes, if the C API is there."""
+    def watch(self, store: wasmtime.Store, key: int, finalizer: Any, collected: Callable[[int], None]) -> None:
+        """Hear of the end of a store.
+
+        Args:
+            store: The store.
+            key: What to pass on.
+            finalizer: Made by `finalizer`: called when the store goes, by whatever way.
+            collected: Called when nobody refers to the store any more; it is all there is without the C API.
+        """
         if self.native is not None:
             self.native.func(store, self._sentinel_type, self._sentinel, key, finalizer)
+        else:
+            weakref.finalize(store, collected, key).atexit = False
 
     @staticmethod
     def finalizer(function: Callable[[int], None]) -> Any:
@@ -189,6 +200,8 @@ class Natives:
                 name,
                 _abi.FUNCTIONS[name],
                 memory64=memory64,
+                space=self.native.space,
+                space_start=SPACE_START,
                 guests=self.by_context if by_context else self._guests,
                 arriving=self._arrive_by_context if by_context else self._arriving,
                 failed=self._context_failed if by_context else self._failed,
@@ -266,16 +279,16 @@ class Natives:
             return self.native.func(store, item.kind, callback, binding.key)
         return wasmtime.Func(store, item.kind, self._public_other(item.name, binding))
 
-    def _raw_other(self, name: str) -> Callable[[int, int, Any, int], int]:
+    def _raw_other(self, name: str) -> Callable[[int, int, int, int], int]:
         serve = _OTHERS[name]
 
-        def function(env: int, caller: int, values: Any, count: int) -> int:
+        def function(env: int, caller: int, at: int, count: int) -> int:
             started = perf_counter_ns()
             try:
                 binding = self.bindings[env]
                 if env not in self._guests:
                     self._arriving(env, caller)
-                trap = serve(binding, values)
+                trap = serve(binding, _Slots.from_address(at))
                 binding.guest.charge(perf_counter_ns() - started)
             except BaseException as error:
                 self._failed(env, error)
@@ -291,7 +304,7 @@ class Natives:
         serve = _OTHERS[name]
 
         def function(*args: float) -> Any:
-            values = (ctypes.c_int64 * 16)()
+            values = _Slots()
             for index, arg in enumerate(args):
                 values[2 * index] = _I64.unpack(_F64.pack(arg))[0] if isinstance(arg, float) else arg
             trap = serve(binding, values)
@@ -383,7 +396,7 @@ class _CallerMemory:
         return self._memory.data_len(self._caller)
 
 
-def _return_at_once(_env: int, _caller: int, _values: Any, _count: int) -> int:
+def _return_at_once(_env: int, _caller: int, _at: int, _count: int) -> int:
     return 0
 
 

@@ -11,7 +11,7 @@ from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim.attributes import RESERVED_PREFIXES, TRUNCATED
 
-__all__ = ["Attributes", "Packed", "Value", "cut_text"]
+__all__ = ["Attributes", "Packed", "Value", "cut_text", "fit"]
 
 Value = str | bool | int | float | bytes | None | Sequence["Value"] | Mapping[str, "Value"]
 """What an attribute can be: OpenTelemetry's AnyValue."""
@@ -48,6 +48,27 @@ def cut_text(raw: bytes | memoryview, limit: int) -> bytes:
     while end > max(0, limit - 3) and raw[end] & 0xC0 == 0x80:
         end -= 1
     return bytes(raw[:end])
+
+
+def fit(fixed: Attributes, given: Attributes, limits: Limits, rejections: Rejections) -> Attributes:
+    """Put attributes together and, where that makes too many, drop the guest's last ones.
+
+    Left to the SDK, it would drop the oldest, which may be the host's, and log each.
+
+    Args:
+        fixed: The ones that stay.
+        given: The guest's; of the same key they go before.
+        limits: How many there may be.
+        rejections: Counts the dropped.
+    """
+    merged = {**fixed, **given}
+    excess = len(merged) - limits.attributes
+    if excess > 0:
+        doomed = [key for key in given if key not in fixed and key != TRUNCATED][-excess:]
+        for key in doomed:
+            del merged[key]
+        rejections.add("attribute_count", f"{limits.attributes} in all", len(doomed))
+    return merged
 
 
 class Packed:
@@ -129,6 +150,8 @@ class Packed:
         limits = self._limits
         attributes: Attributes = {}
         reader = _Reader(data, limits, self._rejections)
+        # What was cut, by key: of an attribute that is not kept, nothing is noted.
+        cut: dict[str, list[str]] = {}
         end = len(data)
         count = 0
         try:
@@ -137,14 +160,17 @@ class Packed:
                     raise _StopError("attribute_count")
                 count += 1
                 key = self._key(reader, data, fields)
+                reader.cut = []
                 value = reader.value(key or "", 0)
                 if key is not None:
                     attributes[key] = value
+                    cut[key] = reader.cut
         except (_StopError, StructError, IndexError) as stop:
             reason = stop.args[0] if isinstance(stop, _StopError) else "attribute"
             self._rejections.add(reason, f"at byte {reader.position} of {end}")
-        if reader.cut:
-            attributes[TRUNCATED] = tuple(reader.cut)
+        notes = tuple(note for of_key in cut.values() for note in of_key)
+        if notes:
+            attributes[TRUNCATED] = notes
         return attributes
 
     def _key(self, reader: _Reader, data: bytes, fields: Sequence[str]) -> str | None:

@@ -11,21 +11,33 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import struct
+import sys
 from typing import Any, Final
 
 import wasmtime
 
-__all__ = ["CALLBACK", "FINALIZER", "Native", "store_address", "take_func", "take_instance"]
+__all__ = [
+    "CALLBACK",
+    "FINALIZER",
+    "SPACE_START",
+    "Native",
+    "store_address",
+    "take_func",
+    "take_instance",
+    "value_type_name",
+]
 
 _logger = logging.getLogger("wasmscope.host_shim")
 
 # wasmtime_func_unchecked_callback_t: trap* (env, caller, wasmtime_val_raw_t* args_and_results, size_t). A
-# wasmtime_val_raw_t is 16 bytes, so
-# value k stands at index 2*k; of an i32 only the low 32 bits mean anything.
-CALLBACK: Final = ctypes.CFUNCTYPE(
-    ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64), ctypes.c_size_t
-)
+# wasmtime_val_raw_t is 16 bytes, little-endian everywhere; of an i32 only the low 32 bits mean anything. The address
+# comes as a number: a pointer object costs as much as all else of a call.
+CALLBACK: Final = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+SPACE_START: Final = 4096
+"""Where `Native.space` begins: nothing of interest lies in the first page, and a view of address 0 is none."""
 
 _PYBUF_WRITE: Final = 0x200
 _MOST_PAGES: Final = 65_536
@@ -78,6 +90,8 @@ class Native:
         self._view = ctypes.PYFUNCTYPE(ctypes.py_object, void, ctypes.c_ssize_t, ctypes.c_int)(
             ("PyMemoryView_FromMemory", ctypes.pythonapi)
         )
+        self.space = self.view(SPACE_START, sys.maxsize - SPACE_START)
+        """The address space. A struct reads all of a call's arguments out of it in one step, where they lie."""
 
     @classmethod
     def load(cls) -> Native | None:
@@ -100,13 +114,13 @@ class Native:
         """Run a module that calls back, and compare what arrives with what must."""
         seen: list[object] = []
 
-        def callback(env: int, caller: int, values: Any, count: int) -> int:
+        def callback(env: int, caller: int, at: int, count: int) -> int:
             item = self.caller_memory(caller, "memory")
             context = self.caller_context(caller)
             if item is not None:
                 seen.append(self.memory_data_size(context, ctypes.addressof(item)))
-            seen.extend((env, values[0] & 0xFFFFFFFF, values[2], values[4], count))
-            values[0] = -5
+            seen.extend((env, *struct.unpack_from("<I12xq8xd", self.space, at - SPACE_START), count))
+            struct.pack_into("<q", self.space, at - SPACE_START, -5)
             return 0
 
         raw = CALLBACK(callback)
@@ -121,8 +135,7 @@ class Native:
         values = (ctypes.c_int64 * 8)()
         self.call(store, export, values)
         store.close()
-        # 0.5 is 0x3FE0… in IEEE 754.
-        expected = [65536, 7, 0xFFFFFFFE, -3, 0x3FE0000000000000, 3]
+        expected = [65536, 7, 0xFFFFFFFE, -3, 0.5, 3]
         if seen != expected or values[0] != -5:
             raise RuntimeError(f"unchecked calls: expected {expected} and -5, got {seen} and {values[0]}")
 
@@ -203,26 +216,46 @@ class Native:
             self._error_delete(error)
         return not (error or trap.value)
 
-    def invoke(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> None:
-        """Call a function with raw values, as `call` does, and raise what `wasmtime.Func` would.
+    def prepare(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> tuple[Any, ...]:
+        """Gather the arguments of `run`, so that nothing but the call lies between two looks at a clock.
 
         Args:
             store: Its store.
             func: The function.
             values: An array of int64, two for each value; results replace arguments.
+
+        Raises:
+            ValueError: If the store is closed.
         """
+        trap = ctypes.c_void_p()
+        # A pointer object is as good as an address here, and cheaper to come by.
+        return store._context(), ctypes.addressof(func._func), values, len(values) // 2, ctypes.byref(trap), trap
+
+    def run(self, prepared: tuple[Any, ...]) -> int | None:
+        """Call what was prepared; gives what `check` wants."""
+        error: int | None = self._func_call(*prepared[:5])
+        return error
+
+    def check(self, prepared: tuple[Any, ...], error: int | None) -> None:
+        """Raise what `wasmtime.Func` would, if the call failed.
+
+        Args:
+            prepared: What `prepare` gave.
+            error: What `run` gave.
+        """
+        trap = prepared[5].value
+        if not error and not trap:
+            return
         from wasmtime import _ffi, _func
 
-        with _func.enter_wasm(store) as trap:
-            error = self._func_call(
-                store_address(store),
-                ctypes.addressof(func._func),
-                ctypes.addressof(values),
-                len(values) // 2,
-                trap,
-            )
-            if error:
-                raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
+        failure: Exception
+        if error:
+            failure = wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
+        else:
+            failure = wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t)))
+        # A host function's Python exception goes first.
+        _func.maybe_raise_last_exn()
+        raise failure
 
     def trap(self, message: str) -> int:
         """Make a trap for a callback to return."""
@@ -289,3 +322,22 @@ def take_instance(target: wasmtime.Instance, source: wasmtime.Instance) -> None:
     """Let an instance of a subclass stand for the same instance."""
     target._instance = source._instance
     target._exports = None
+
+
+def value_type_name(kind: wasmtime.ValType) -> str:
+    """Name a value type: ``i32``, ``i64``, ``f32``, ``f64``, or ``other``.
+
+    Not by ``str``: it calls ``wasm_valtype_kind``, which ends the process on a vector or a reference that the C API has
+    no number for, and any module can have such a type in its imports and exports.
+    """
+    from wasmtime import _ffi
+
+    try:
+        equal = _ffi.wasmtime_wasm_valtype_equal
+    except AttributeError:  # a release that does without it
+        return str(kind)
+    for make in (wasmtime.ValType.i32, wasmtime.ValType.i64, wasmtime.ValType.f32, wasmtime.ValType.f64):
+        number = make()
+        if equal(kind.ptr(), number.ptr()):
+            return str(number)
+    return "other"
