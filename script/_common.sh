@@ -49,9 +49,7 @@ system_packages() {
 find_python() {
     wanted=${PYTHON:-python3}
     have "$wanted" || system_packages "$wanted is not there (wasmscope needs Python 3.11 or newer)" python3 python3-venv
-    python_id=$("$wanted" -c 'import sys; print(sys._base_executable); print(sys.version)') ||
-        die "$wanted does not start"
-    base_python=$(printf '%s\n' "$python_id" | sed -n 1p)
+    base_python=$("$wanted" -c 'import sys; print(sys._base_executable)') || die "$wanted does not start"
     "$base_python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         die "$base_python is older than 3.11; name a newer one: PYTHON=/path/to/python3 $0"
     "$base_python" -c 'import ensurepip, venv' 2>/dev/null || {
@@ -59,6 +57,8 @@ find_python() {
         "$base_python" -c 'import ensurepip, venv' 2>/dev/null ||
             die "$base_python has no venv module, and Debian's is for its own Python; try PYTHON=/usr/bin/python3 $0"
     }
+    # Last, because installing python3-venv may have brought another release of it.
+    python_id=$("$base_python" -c 'import sys; print(sys.executable, sys.version)')
 }
 
 # ensure_env run|test|dev: have .venv hold what the program, its tests or everything

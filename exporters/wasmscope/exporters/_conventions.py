@@ -13,7 +13,6 @@ __all__ = [
     "CALL_CPU_TIME",
     "CALL_FUEL",
     "CALL_HOST_TIME",
-    "CALL_SPAN_PREFIX",
     "CODE_FILE",
     "CODE_FUNCTION",
     "CODE_LINE",
@@ -36,10 +35,8 @@ __all__ = [
     "TRAP_CODE",
 ]
 
-CALL_SPAN_PREFIX: Final = "wasm.call "
-"""Start of the name of a span around a call into a guest; the export's name follows."""
-
 MODULE_NAME: Final = "wasm.module.name"
+"""On the span of a call into a guest, and on no other; guests cannot set such names."""
 MODULE_VERSION: Final = "wasm.module.version"
 TENANT: Final = "wasm.tenant"
 TRAP_CODE: Final = "wasm.trap.code"
@@ -77,6 +74,8 @@ ACCOUNTING_METRICS: Final = frozenset(
         METRIC_MEMORY_PEAK,
         METRIC_FUEL,
         METRIC_REJECTED,
+        "wasm.instances",
+        "wasm.telemetry.time",
     }
 )
-"""Metrics that have a table of their own."""
+"""Metrics that the accounting table tells of, or leaves to the back end."""

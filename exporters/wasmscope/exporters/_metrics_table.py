@@ -41,22 +41,25 @@ def metrics_lines(series: Iterable[Series], layout: Layout) -> Iterator[Line]:
         return
     limit = _MAX_ROWS_VERBOSE if layout.verbose else _MAX_ROWS
     rows: list[Sequence[Cell]] = []
-    before: tuple[str, str] | None = None
+    before = ("", "")
     for one in wanted[:limit]:
-        module = cell("" if before and before[0] == one.scope else clean(one.scope, 80))
-        name = () if before == (one.scope, one.name) else _name(one.name)
+        owner = clean(one.scope, 80)
+        if tenant := one.attributes.get(names.TENANT):
+            owner += f" · {clean(str(tenant), 80)}"
+        module = () if owner == before[0] else _breakable(owner, " ")
+        name = () if (owner, one.name) == before else _breakable(one.name, ".")
         tokens = attribute_tokens(one.attributes, verbose=layout.verbose)
         rows.append((module, name, tuple(tokens), _value(one)))
-        before = (one.scope, one.name)
+        before = (owner, one.name)
     yield [Segment("metrics", "bold")]
     yield from table_lines(_COLUMNS, rows, layout.width)
     if hidden := len(wanted) - len(rows):
         yield [Segment(f"… {hidden:,} more series", "dim")]
 
 
-def _name(name: str) -> Cell:
-    """Give a cell that is broken behind dots, if it has to be."""
-    parts = re.split(r"(?<=\.)", clean(name, 255))
+def _breakable(text: str, behind: str) -> Cell:
+    """Give a cell that is broken behind a certain character, if it has to be."""
+    parts = re.split(f"(?<={re.escape(behind)})", clean(text, 255))
     return tuple(Token((Segment(part),), 0) for part in parts)
 
 

@@ -64,8 +64,6 @@ _SEVERITY_STYLES: Final = {
 
 def module_of(span: ReadableSpan) -> str | None:
     """Give the module that a call span calls into, None for any other span."""
-    if not span.name.startswith(names.CALL_SPAN_PREFIX):
-        return None
     module = (span.attributes or {}).get(names.MODULE_NAME)
     return module if isinstance(module, str) else None
 
@@ -129,7 +127,7 @@ def fact_tokens(span: ReadableSpan) -> list[Token]:
         (names.MEMORY_SIZE, "memory", bytes_text),
     ):
         value = attributes.get(key)
-        if isinstance(value, (int, float)):
+        if isinstance(value, (int, float)) and value:
             facts.append((label, text(value), ""))
     return [Token((Segment(f"{label} ", "dim"), Segment(text, style)), 2) for label, text, style in facts]
 
@@ -226,9 +224,11 @@ def event_tokens(event: Event, *, verbose: bool) -> list[Token]:
         tokens += words(exception_head(attributes), "red")
         stack = str(attributes.get("exception.stacktrace") or "")
         if stack and not verbose:
-            lines = len(stack.splitlines())
-            tokens.append(Token((Segment(f"+{lines} stack lines", "dim"),), 2))
-        rest = attribute_tokens(attributes, verbose=verbose, hidden=_EXCEPTION)
+            count = len(stack.splitlines())
+            note = f"+{count} stack line{'' if count == 1 else 's'}"
+            tokens.append(Token((Segment(note, "dim"),), 2))
+        hidden = _EXCEPTION | {names.TRAP_CODE}
+        rest = attribute_tokens(attributes, verbose=verbose, hidden=hidden)
         return tokens + rest
     marker = attributes.get(names.LOG_MARKER)
     if marker is not None:

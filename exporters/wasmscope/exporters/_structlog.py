@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
@@ -23,11 +23,7 @@ _logger = logging.getLogger("wasmscope.exporters")
 _TEXT_LIMIT: Final = 65_536
 _METHODS: Final = ("debug", "debug", "info", "warning", "error", "critical")
 """Methods for the severity ranges TRACE, DEBUG, INFO, WARN, ERROR and FATAL."""
-_RENAMED: Final = {
-    names.MODULE_NAME: "module",
-    names.TENANT: "tenant",
-    names.TARGET: "target",
-}
+_RENAMED: Final = {names.TENANT: "tenant", names.TARGET: "target"}
 _TAKEN: Final = frozenset(
     {
         "event",
@@ -55,7 +51,9 @@ _TAKEN: Final = frozenset(
 """Keys with a meaning in structlog or here; a guest's own get ``guest.`` in front."""
 
 
-def structlog_sink(logger: WrappedLogger | None = None) -> LogRecordProcessor:
+def structlog_sink(
+    logger: WrappedLogger | None = None, *, modules: Collection[str] | None = None
+) -> LogRecordProcessor:
     """Let guests' log records flow into structlog.
 
     Add the result to a logger provider. Each record of a guest becomes an event: the
@@ -63,45 +61,51 @@ def structlog_sink(logger: WrappedLogger | None = None) -> LogRecordProcessor:
     ``tenant``, ``target``, ``trace_id``, ``span_id`` and all attributes are keys.
     Control characters are escaped, because many pipelines end in a terminal.
 
-    Records that are no guest's (without ``wasm.module.name`` and ``wasm.tenant``) are
-    left alone: the host's own come from structlog already. Nothing is ever raised; if
-    the pipeline fails, the logger ``wasmscope.exporters`` says so once.
+    Nothing is ever raised; if the pipeline fails, the logger ``wasmscope.exporters``
+    says so once.
 
     Args:
         logger: A structlog logger; the one named ``wasmscope.guest`` by default.
+        modules: The names of the modules whose records to take. None takes all that the
+            provider gets: right where only guests log to it. A host that sends its own
+            structlog events there as well has to name the modules, or would see these
+            events twice.
     """
     if logger is None:
         import structlog
 
         logger = structlog.get_logger("wasmscope.guest")
-    return _Sink(logger)
+    return _Sink(logger, None if modules is None else frozenset(modules))
 
 
 class _Sink(LogRecordProcessor):
     """Passes log records of guests on to structlog."""
 
-    def __init__(self, logger: WrappedLogger) -> None:
+    def __init__(self, logger: WrappedLogger, modules: frozenset[str] | None) -> None:
         self._logger = logger
+        self._modules = modules
         self._inside = threading.local()
         self._complained = False
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Make a structlog event of a guest's record."""
         # A pipeline may end in OpenTelemetry again.
-        if getattr(self._inside, "busy", False):
+        if getattr(self._inside, "busy", False) or not self._wants(log_record):
             return
         self._inside.busy = True
         try:
-            event = _event(log_record)
-            if event is not None:
-                method, text, values = event
-                getattr(self._logger, method)(text, **values)
+            method, text, values = _event(log_record)
+            getattr(self._logger, method)(text, **values)
         except Exception:
             if not self._complained:
                 self._complained = True
                 _logger.warning("guests' logs do not get into structlog", exc_info=True)
         finally:
             self._inside.busy = False
+
+    def _wants(self, log_record: ReadWriteLogRecord) -> bool:
+        scope = log_record.instrumentation_scope
+        return self._modules is None or (scope is not None and scope.name in self._modules)
 
     def shutdown(self) -> None:
         """Do nothing: the logger is the host's."""
@@ -111,16 +115,11 @@ class _Sink(LogRecordProcessor):
         return True
 
 
-def _event(emitted: ReadWriteLogRecord) -> tuple[str, str, dict[str, object]] | None:
-    """Give method, text and keys of the event; None if the record is no guest's."""
+def _event(emitted: ReadWriteLogRecord) -> tuple[str, str, dict[str, object]]:
+    """Give method, text and keys of the event."""
     record = emitted.log_record
     scope = emitted.instrumentation_scope
-    attributes: Mapping[str, object] = {
-        **((scope.attributes if scope is not None else None) or {}),
-        **(record.attributes or {}),
-    }
-    if names.MODULE_NAME not in attributes and names.TENANT not in attributes:
-        return None
+    attributes: Mapping[str, object] = record.attributes or {}
     values: dict[str, object] = {}
     if scope is not None:
         values["module"] = scope.name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 __all__ = ["clean", "clean_lines", "value_text"]
 
@@ -90,10 +91,12 @@ def _value(value: object, limit: int, depth: int) -> str:
     if depth >= _MAX_DEPTH:
         return "…"
     if isinstance(value, Mapping):
-        pairs = (f"{_string(str(key), limit)}: {_value(item, limit, depth + 1)}" for key, item in value.items())
+        fields = cast(Mapping[object, object], value)
+        pairs = (f"{_string(str(key), limit)}: {_value(item, limit, depth + 1)}" for key, item in fields.items())
         return "{" + _joined(pairs, limit) + "}"
     if isinstance(value, Sequence):
-        return "[" + _joined((_value(v, limit, depth + 1) for v in value), limit) + "]"
+        items = cast(Sequence[object], value)
+        return "[" + _joined((_value(item, limit, depth + 1) for item in items), limit) + "]"
     return _string(str(value), limit)
 
 

@@ -12,8 +12,10 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import format_trace_id
 
+from wasmscope.exporters._conventions import TRAP_CODE
 from wasmscope.exporters._layout import Layout
 from wasmscope.exporters._lines import Line, Segment, Token, cells, cut, flow, words
+from wasmscope.exporters._selection import choose_shown, most_telling, told_exception
 from wasmscope.exporters._span_text import (
     attribute_tokens,
     event_tokens,
@@ -32,7 +34,6 @@ from wasmscope.exporters._tree import (
     Node,
     Record,
     Trace,
-    choose_shown,
     self_intervals,
 )
 from wasmscope.exporters._units import duration_text
@@ -42,7 +43,6 @@ __all__ = ["trace_lines"]
 _INDENT: Final = 3
 _TIME: Final = 8  # cells of a duration or an offset
 _NAME_ROOM: Final = 24  # cells that indentation leaves for a name
-_WARN: Final = 13  # severity number
 
 
 def trace_lines(forest: Forest, layout: Layout) -> Iterator[Line]:
@@ -193,7 +193,7 @@ class _View:
                 branches += [(child.start_ns, child) for child in run]
             else:
                 branches.append((run[0].start_ns, _hidden(run)))
-        kept = _most_telling(records, self._layout.max_records)
+        kept = most_telling(records, self._layout.max_records)
         items: list[tuple[int, _Item]] = [(record.time_ns, record) for record in kept]
         if hidden := len(records) - len(kept):
             items.append((kept[-1].time_ns, f"… {hidden:,} more records"))
@@ -211,10 +211,17 @@ class _View:
         if module is None and scope is not None:
             inside = scope.name == parent.module or scope.name in self._modules
             module = scope.name if inside else None
-        told = _same_exception(node)  # in the reason of the failure
-        records = [record for record in node.records if record.source is not told]
+        told = told_exception(node)  # in the reason of the failure
+        records = [r for r in node.records if r.source is not told and not self._repeats_the_trap(node, r)]
         contents, entries = self._contents(node.children, records)
         return _Frame(node, rails, parent.depth + 1, module, contents, entries)
+
+    def _repeats_the_trap(self, node: Node, record: Record) -> bool:
+        """Whether a record only says that there was a trap: the call's facts do so too."""
+        event = record.source
+        if self._layout.verbose or not node.failed or not isinstance(event, Event):
+            return False
+        return event.name == "exception" and TRAP_CODE in (event.attributes or {})
 
     def _prefix(self, frame: _Frame, *, open_branch: bool | None = None) -> str:
         """Give the vertical lines before something inside a span."""
@@ -245,14 +252,14 @@ class _View:
         details += attribute_tokens(node.span.attributes, verbose=verbose, call=call)
         used = cells(head)
         # On the first line goes what fits there as a whole.
-        for details_below in ([], details, [*label, *details]):
-            taken = len(label) + len(details) - len(details_below)
-            beside = [*label, *details][:taken]
-            lines = flow([*name, *beside], self._left, first=used, max_lines=2)
-            if len(lines) == 1:
+        rest = [*label, *details]
+        for beside in (rest, label):
+            if len(flow([*name, *beside], self._left, first=used, max_lines=2)) == 1:
+                name, details = [*name, *beside], rest[len(beside) :]
                 break
-        head += flow([*name, *beside], self._left, first=used, max_lines=1)[0]
-        details = details_below
+        else:
+            details = rest
+        head += flow(name, self._left, first=used, max_lines=1)[0]
         yield self._with_columns(head, node, trace)
 
         below = self._prefix(frame, open_branch=frame.entries > 0)
@@ -281,7 +288,7 @@ class _View:
         """Draw why a span failed."""
         verbose = self._layout.verbose
         text = node.span.status.description or ""
-        exception = _same_exception(node)
+        exception = told_exception(node)
         lines = reason_lines(text, verbose=verbose)
         if exception is not None:
             head = exception_head(exception.attributes or {})
@@ -356,39 +363,6 @@ def _hidden(run: Sequence[Node]) -> _Hidden:
             spans += 1
             errors += node.failed
     return _Hidden(spans, errors)
-
-
-def _most_telling(records: Sequence[Record], limit: int) -> Sequence[Record]:
-    """Choose records: warnings and errors first, then the earliest; in time order."""
-    if len(records) <= limit:
-        return records
-    chosen = sorted(records, key=lambda record: not _is_alarm(record))[:limit]
-    return sorted(chosen, key=lambda record: record.time_ns)
-
-
-def _is_alarm(record: Record) -> bool:
-    source = record.source
-    if isinstance(source, Event):
-        return source.name == "exception"
-    severity = source.log_record.severity_number
-    return severity is not None and severity.value >= _WARN
-
-
-def _same_exception(node: Node) -> Event | None:
-    """Find the recorded exception that a failed span's status tells of, if any."""
-    if not node.failed:
-        return None
-    description = node.span.status.description or ""
-    for record in reversed(node.records):
-        event = record.source
-        if not isinstance(event, Event) or event.name != "exception":
-            continue
-        attributes = event.attributes or {}
-        message = str(attributes.get("exception.message") or "")
-        head = f"{attributes.get('exception.type')}: {message}"
-        if description in head or (message and message in description):
-            return event
-    return None
 
 
 def _lost(node: Node) -> str:

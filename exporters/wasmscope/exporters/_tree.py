@@ -5,7 +5,6 @@ Nothing here recurses: a guest can nest spans as deep as it likes.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,7 +20,6 @@ __all__ = [
     "Record",
     "Trace",
     "build_forest",
-    "choose_shown",
     "self_intervals",
 ]
 
@@ -43,6 +41,9 @@ class Node:
 
     Attributes:
         span: The span.
+        start_ns: When it started, in nanoseconds since the epoch.
+        end_ns: When it ended; never before its start.
+        failed: Whether its status is ERROR.
         parent: The parent, None for a root.
         children: Child spans, in the order in which they started.
         records: Log records and events, in time order.
@@ -51,31 +52,26 @@ class Node:
     """
 
     span: ReadableSpan
+    start_ns: int
+    end_ns: int
+    failed: bool
     parent: Node | None = None
     children: list[Node] = field(default_factory=list["Node"])
     records: list[Record] = field(default_factory=list[Record])
     lost_parent: bool = False
     shown: bool = False
 
-    @property
-    def start_ns(self) -> int:
-        """When the span started, in nanoseconds since the epoch."""
-        return self.span.start_time or 0
-
-    @property
-    def end_ns(self) -> int:
-        """When it ended; never before its start."""
-        return max(self.span.end_time or 0, self.start_ns)
+    @classmethod
+    def of(cls, span: ReadableSpan) -> Node:
+        """Make a node without relatives."""
+        start_ns = span.start_time or 0
+        end_ns = max(span.end_time or 0, start_ns)
+        return cls(span, start_ns, end_ns, span.status.status_code is StatusCode.ERROR)
 
     @property
     def duration_ns(self) -> int:
         """How long it took."""
         return self.end_ns - self.start_ns
-
-    @property
-    def failed(self) -> bool:
-        """Whether its status is ERROR."""
-        return self.span.status.status_code is StatusCode.ERROR
 
     def walk(self) -> Iterator[Node]:
         """Give this node and all below it, parents before children."""
@@ -134,7 +130,7 @@ def build_forest(spans: Iterable[ReadableSpan], logs: Iterable[ReadableLogRecord
     for span in spans:
         if (context := span.context) is None:
             continue
-        node = Node(span)
+        node = Node.of(span)
         nodes.setdefault(context.trace_id, []).append(node)
         by_id.setdefault((context.trace_id, context.span_id), node)
 
@@ -227,52 +223,6 @@ def _cut_cycles(ordered: Sequence[Node]) -> None:
             path[node] = None
             node = node.parent
         settled.update(path)
-
-
-def choose_shown(forest: Forest, limit: int) -> None:
-    """Mark the spans to show; a shown span's parent is always shown too.
-
-    Failed spans come first, with all that leads to them, as long as that takes no more
-    than half of the limit. The rest is taken level by level from the roots, so that a
-    long tail is cut and not the beginning.
-
-    Args:
-        forest: What was recorded; its nodes are marked.
-        limit: How many spans to show.
-    """
-    left = limit
-    total = sum(trace.spans for trace in forest.traces)
-    if total > limit:
-        left -= _show_failures(forest, limit // 2)
-    queue = deque(root for trace in forest.traces for root in trace.roots)
-    while queue and left:
-        node = queue.popleft()
-        if not node.shown:
-            node.shown = True
-            left -= 1
-        queue.extend(node.children)
-
-
-def _show_failures(forest: Forest, limit: int) -> int:
-    """Mark failed spans and their ancestors; give how many were marked."""
-    left = limit
-    for root in (root for trace in forest.traces if trace.errors for root in trace.roots):
-        distance: dict[Node, int] = {}  # how many spans to mark to show this one
-        for node in root.walk():
-            above = node.parent
-            distance[node] = 1
-            if above is not None and not above.shown:
-                distance[node] += distance[above]
-            if not node.failed or distance[node] > left:
-                continue
-            step: Node | None = node
-            while step is not None and not step.shown:
-                step.shown = True
-                left -= 1
-                step = step.parent
-            if not left:
-                return limit
-    return limit - left
 
 
 def self_intervals(node: Node) -> list[Interval]:

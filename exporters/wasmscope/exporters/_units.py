@@ -54,9 +54,7 @@ def bytes_text(size_bytes: float) -> str:
 
 def count_text(value: int | float) -> str:
     """Write a plain number, with thousands separators and six digits at most."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e18:
         return f"{int(value):,}"
     return f"{value:,.6g}"
 

@@ -61,7 +61,7 @@ impl<'a> Place<'a> {
         } else {
             0xFFFF
         };
-        let head = kind as u64 | (severity as u64) << 8 | fields << 16 | (line as u64) << 32;
+        let head = kind as u64 | ((severity as u64) << 8) | (fields << 16) | ((line as u64) << 32);
         Self { head, texts }
     }
 

@@ -45,7 +45,7 @@ impl Context {
         })
     }
 
-    /// As [`Context::inject`], into `out`. `Err` is the length that it would need.
+    /// As `inject`, into `out`. `Err` is the length that it would need.
     pub fn inject_into<'o>(self, field: &str, out: &'o mut [u8]) -> Result<Option<&'o str>, usize> {
         let length = abi::inject(self.0, field, out);
         text(if length == 0 { -1 } else { length }, out)
@@ -61,6 +61,13 @@ impl From<&Span> for Context {
 impl From<&RemoteContext> for Context {
     fn from(remote: &RemoteContext) -> Self {
         Context(remote.0)
+    }
+}
+
+/// None is the current span.
+impl From<&Option<RemoteContext>> for Context {
+    fn from(remote: &Option<RemoteContext>) -> Self {
+        remote.as_ref().map_or(Context::CURRENT, Context::from)
     }
 }
 

@@ -1,6 +1,12 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "alloc", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "alloc"),
+    doc = "OpenTelemetry for WebAssembly guests; see the README."
+)]
 #![no_std]
 #![warn(clippy::undocumented_unsafe_blocks)]
+// The README's program has a test of its own.
+#![allow(clippy::test_attr_in_doctest)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

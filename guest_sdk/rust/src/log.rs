@@ -36,7 +36,7 @@ fn site(metadata: &Metadata<'_>, file: &str, line: u32) -> Site {
     let severity = severity(metadata.level()).number();
     let target = metadata.target();
     // FNV-1a, 64 bits: of 4,096 call sites two are the same with a probability of 5e-13.
-    let mut hash = 0xCBF2_9CE4_8422_2325u64 ^ (u64::from(line) << 8 | u64::from(severity));
+    let mut hash = 0xCBF2_9CE4_8422_2325u64 ^ ((u64::from(line) << 8) | u64::from(severity));
     for text in [target, file] {
         for byte in text.bytes() {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
@@ -115,7 +115,7 @@ mod kv {
         }
     }
 
-    impl<'v> VisitValue<'v> for One<'_> {
+    impl VisitValue<'_> for One<'_> {
         fn visit_any(&mut self, value: Field<'_>) -> Result<(), Error> {
             self.put(display(value).to_value())
         }

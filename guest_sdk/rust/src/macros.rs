@@ -14,7 +14,7 @@
 /// In this order: options (`target:` instead of the module's path, `name:` the event's name, `parent:` what the record belongs
 /// to instead of the current span), the body (`&str`, `String` or `format_args!`), fields. A field is `name = value`, with names that may be
 /// dotted or quoted, or just the `name` of a variable. Values are what implements [`ToValue`](crate::ToValue);
-/// [`display`](crate::display) and [`debug`](crate::debug) make one of anything else.
+/// [`display`](crate::display) and [`debug`](fn@crate::debug) make one of anything else.
 ///
 /// Neither body nor values are evaluated when the host would not keep the record.
 #[macro_export]

@@ -98,7 +98,7 @@ impl Value<'_> {
     pub(crate) fn encode(&self, buffer: &mut Buffer) {
         match *self {
             Value::Empty => buffer.push_int(EMPTY, 1),
-            Value::Bool(value) => buffer.push_int(BOOL | u64::from(value) << 8, 2),
+            Value::Bool(value) => buffer.push_int(BOOL | (u64::from(value) << 8), 2),
             Value::I64(value) => number(I64, value as u64, buffer),
             Value::F64(value) => number(F64, value.to_bits(), buffer),
             Value::Str(text) => sized(STRING, text.as_bytes(), buffer),
@@ -127,7 +127,7 @@ fn sized(tag: u64, bytes: &[u8], buffer: &mut Buffer) {
 /// A tag and a u32.
 #[inline]
 fn count(tag: u64, count: usize, buffer: &mut Buffer) {
-    buffer.push_int(tag | (count as u64) << 8, 5);
+    buffer.push_int(tag | ((count as u64) << 8), 5);
 }
 
 /// Types that can be attribute values.
@@ -260,7 +260,7 @@ fn integer(negative: bool, magnitude: u128, buffer: &mut Buffer) {
 fn decimals(mut digits: [u32; 4], buffer: &mut Buffer) {
     let mut remainder = 0u64;
     for digit in &mut digits {
-        let part = remainder << 32 | u64::from(*digit);
+        let part = (remainder << 32) | u64::from(*digit);
         *digit = (part / 10) as u32;
         remainder = part % 10;
     }

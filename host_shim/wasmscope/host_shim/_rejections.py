@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from typing import Final
 
 __all__ = ["RejectionTotals", "Rejections"]
 
+_SHOWN: Final = 160
 _logger = logging.getLogger("wasmscope.host_shim")
 
 
@@ -57,10 +59,12 @@ class Rejections:
         self._totals.add(self._module, self._tenant, reason, count)
         if reason not in self._seen:
             self._seen.add(reason)
+            # It may be in the guest's words: those shall not look like lines or colours of the log.
+            shown = (detail if detail.isprintable() else repr(detail))[:_SHOWN]
             _logger.warning(
                 "guest %r sent something unusable: %s%s "
                 "(further ones of this guest are only counted, in wasmscope.rejected)",
                 self._module,
                 reason,
-                f": {detail}" if detail else "",
+                f": {shown}" if shown else "",
             )

@@ -71,15 +71,17 @@ class Spans:
     is bounded.
     """
 
-    __slots__ = ("_kept", "_limits", "_loose", "_next", "_open", "frame", "rejections")
+    __slots__ = ("_ended", "_limits", "_loose", "_next", "_open", "_remote", "frame", "rejections")
 
     def __init__(self, limits: Limits, rejections: Rejections) -> None:
         self._limits = limits
         self.rejections = rejections
         self._next = 1
         self._open: dict[int, GuestSpan] = {}
-        # Remote contexts and ended spans, oldest first: usable as parents and link targets only.
-        self._kept: dict[int, SpanContext] = {}
+        # Usable as parents and link targets only, oldest first. Apart, so that a remote context that many spans are
+        # children of is not lost when they end.
+        self._ended: dict[int, SpanContext] = {}
+        self._remote: dict[int, SpanContext] = {}
         # Entries made outside of any call through the bridge (a start function, an export called directly).
         self._loose: list[GuestSpan] = []
         self.frame: CallFrame | None = None
@@ -113,14 +115,16 @@ class Spans:
         """Keep a remote context and give its handle."""
         handle = self._next
         self._next = handle + 1
-        self._remember(handle, context)
+        self._remember(self._remote, handle, context)
         return handle
 
-    def _remember(self, handle: int, context: SpanContext) -> None:
-        kept = self._kept
+    def _remember(self, kept: dict[int, SpanContext], handle: int, context: SpanContext) -> None:
         kept[handle] = context
         if len(kept) > self._limits.kept_contexts:
             del kept[next(iter(kept))]
+
+    def _kept(self, handle: int) -> SpanContext | None:
+        return self._ended.get(handle) or self._remote.get(handle)
 
     def context(self, handle: int) -> Context | None:
         """Resolve a context argument.
@@ -135,7 +139,7 @@ class Spans:
         found = self._open.get(handle)
         if found is not None:
             return set_span_in_context(found.span)
-        kept = self._kept.get(handle)
+        kept = self._kept(handle)
         if kept is not None:
             return set_span_in_context(NonRecordingSpan(kept))
         self.rejections.add("handle", str(handle))
@@ -148,7 +152,7 @@ class Spans:
 
     def link_target(self, handle: int) -> SpanContext | None:
         """Resolve a link target; None and counted if it is unknown, because the current span is not what was meant."""
-        if handle == 0 or handle in self._open or handle in self._kept:
+        if handle == 0 or handle in self._open or self._kept(handle) is not None:
             return self.span_context(handle)
         self.rejections.add("handle", str(handle))
         return None
@@ -176,8 +180,13 @@ class Spans:
             return None
         found = self._open.get(handle)
         if found is None:
-            self.rejections.add("ended" if handle in self._kept else "handle", str(handle))
+            self._reject(handle, "ended")
         return found
+
+    def _reject(self, handle: int, reason: str) -> None:
+        """Count what cannot be done to a span: for a reason if it was one once."""
+        is_known = handle in self._open or self._kept(handle) is not None
+        self.rejections.add(reason if is_known else "handle", str(handle))
 
     def enter(self, handle: int) -> None:
         """Make a span current."""
@@ -202,8 +211,7 @@ class Spans:
         if handle == 0:
             return
         if not self._leave(handle):
-            is_known = handle in self._open or handle in self._kept
-            self.rejections.add("not_entered" if is_known else "handle", str(handle))
+            self._reject(handle, "not_entered")
 
     def _leave(self, handle: int) -> bool:
         frame = self.frame
@@ -224,17 +232,12 @@ class Spans:
             return
         found = self._open.pop(handle, None)
         if found is None:
-            kept = self._kept.get(handle)
-            if kept is None:
-                self.rejections.add("handle", str(handle))
-            elif kept.is_remote:
-                del self._kept[handle]
-            else:
-                self.rejections.add("ended", str(handle))
+            if self._remote.pop(handle, None) is None:
+                self._reject(handle, "ended")
             return
         while found.entered and self._leave(handle):
             pass
-        self._remember(handle, found.span.get_span_context())
+        self._remember(self._ended, handle, found.span.get_span_context())
         found.span.end()
 
     def end_call(self, frame: CallFrame) -> None:
@@ -262,7 +265,7 @@ class Spans:
         doomed = [h for h, s in self._open.items() if frame is None or s.frame is frame]
         for handle in reversed(doomed):
             found = self._open.pop(handle)
-            self._remember(handle, found.span.get_span_context())
+            self._remember(self._ended, handle, found.span.get_span_context())
             if event is not None:
                 found.span.add_event("exception", event)
             found.span.set_status(Status(StatusCode.ERROR, reason))

@@ -8,7 +8,7 @@ static GREETINGS: Counter = Counter::new("hello.greetings")
     .description("Greetings given");
 
 /// Greets some of the guests and returns how many it greeted.
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn hello(guests: i32) -> i32 {
     wasmscope::init();
     greet_all(guests)

@@ -6,7 +6,7 @@ use tracing::{info, info_span, instrument};
 const DISCOUNTS: [i32; 4] = [0, 5, 10, 15];
 
 /// Returns what a basket of 100.00 costs a customer of this tier, in cents. Traps for tiers beyond the table.
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn apply_discount(tier: i32) -> i32 {
     wasmscope::init();
     discounted(10_000, tier)

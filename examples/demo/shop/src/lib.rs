@@ -14,13 +14,13 @@ static BY_CARD: AttributeSet = AttributeSet::new(&[("payment.method", Value::Str
 static BY_INVOICE: AttributeSet = AttributeSet::new(&[("payment.method", Value::Str("invoice"))]);
 
 #[link(wasm_import_module = "env")]
-extern "C" {
+unsafe extern "C" {
     /// The price of an item in cents; negative if it has none.
     fn fetch_price(item: i32) -> i32;
 }
 
 /// Sells a customer items 1 to `items` and returns the total in cents.
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn checkout(customer: i32, items: i32) -> i32 {
     wasmscope::init();
     place_order(customer, items)

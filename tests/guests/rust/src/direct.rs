@@ -1,11 +1,11 @@
 //! The scenarios by the direct API. The scenarios' spans have no target.
 
 use wasmscope::{
-    attributes, error, fatal, info, span, trace, warn, AttributeSet, Context, Counter, Gauge,
-    Histogram, Kind, Span, ToValue, UpDownCounter, Value,
+    AttributeSet, Context, Counter, Gauge, Histogram, Kind, Span, ToValue, UpDownCounter, Value,
+    attributes, error, fatal, info, span, trace, warn,
 };
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn log_levels() {
     trace!(target: "conformance", "trace");
     wasmscope::debug!(target: "conformance", "debug");
@@ -15,7 +15,7 @@ pub extern "C" fn log_levels() {
     fatal!(target: "conformance", "fatal");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn log_attributes() {
     info!(
         target: "conformance",
@@ -31,12 +31,12 @@ pub extern "C" fn log_attributes() {
     );
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn log_event() {
     info!(target: "conformance", name: "order.created", "created", id = 42);
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn span_nested() {
     let outer = span!(target: "", kind: Kind::Server, "outer", a = 1);
     let _outer = outer.enter();
@@ -46,7 +46,7 @@ pub extern "C" fn span_nested() {
     info!(target: "conformance", "inside inner");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn span_details() {
     let target = span!(target: "", "target");
     let ended = target.context();
@@ -59,7 +59,7 @@ pub extern "C" fn span_details() {
     details.rename("details.renamed");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn span_parents() {
     let parent = span!(target: "", "parent");
     let child = span!(target: "", parent: &parent, "child");
@@ -69,14 +69,14 @@ pub extern "C" fn span_parents() {
     root.end();
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn exception() {
     let failing = span!(target: "", "failing").entered();
     failing.exception("ValueError", "bad value", "at f");
     failing.set_error("bad value");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn metrics() {
     static REQUESTS: Counter = Counter::new("requests")
         .unit("{request}")
@@ -102,12 +102,11 @@ pub extern "C" fn metrics() {
     VOLUME.add(1.5);
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn propagation() {
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let remote = wasmscope::remote_context(traceparent, "vendor=x");
-    let parent = remote.as_ref().map_or(Context::CURRENT, Context::from);
-    let span = span!(target: "", kind: Kind::Server, parent: parent, "from remote").entered();
+    let span = span!(target: "", kind: Kind::Server, parent: &remote, "from remote").entered();
     span.set_attributes(attributes![
         outgoing = wasmscope::inject("traceparent"),
         trace_id = wasmscope::span_context().map(|ids| ids.trace_id_hex()),
@@ -115,13 +114,13 @@ pub extern "C" fn propagation() {
     ]);
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn unicode() {
     span!(target: "", "späń 🦀", "🔑" = "日本語").end();
     info!(target: "conformance", "日本語 ∓");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn limits() {
     info!(target: "conformance", "x".repeat(70_000));
     span!(target: "", "limits", long = "y".repeat(20_000)).end();
@@ -134,7 +133,7 @@ pub extern "C" fn limits() {
     Span::start_with("many", Kind::Internal, Context::CURRENT, &many).end();
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn trap() {
     wasmscope::init();
     let _doomed = span!(target: "", "doomed").entered();
@@ -142,7 +141,7 @@ pub extern "C" fn trap() {
     panic!("boom");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn open_span() {
     let left = span!(target: "", "left open");
     std::mem::forget(left.enter());
@@ -150,7 +149,7 @@ pub extern "C" fn open_span() {
 }
 
 /// Beyond the common scenarios: the values that only Rust has, and a formatted body.
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn rust_values() {
     let order = 42u8;
     let none: Option<&str> = None;

@@ -2,7 +2,7 @@
 
 use log::{debug, error, info, trace, warn};
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn logger_log_levels() {
     wasmscope::init();
     trace!(target: "conformance", "trace");
@@ -12,19 +12,19 @@ pub extern "C" fn logger_log_levels() {
     error!(target: "conformance", "error");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn logger_log_attributes() {
     wasmscope::init();
     info!(target: "conformance", s = "text", t = true, i = -7, f = 2.5; "attributes");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn logger_values() {
     wasmscope::init();
     info!(target: "conformance", large = u64::MAX, shown:% = 'ß', debug:? = [Some(1), None]; "{} of {}", 7, 42);
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn logger_unicode() {
     wasmscope::init();
     info!(target: "conformance", "日本語 ∓");

@@ -1,8 +1,8 @@
 //! The scenarios by `tracing`.
 
-use tracing::{debug, error, field, info, info_span, instrument, span, trace, warn, Level, Span};
+use tracing::{Level, Span, debug, error, field, info, info_span, instrument, span, trace, warn};
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_log_levels() {
     wasmscope::init();
     trace!(target: "conformance", "trace");
@@ -12,20 +12,20 @@ pub extern "C" fn tracing_log_levels() {
     error!(target: "conformance", "error");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_log_attributes() {
     wasmscope::init();
     let bytes: &[u8] = &[0x00, 0xFF];
     info!(target: "conformance", s = "text", t = true, i = -7, f = 2.5, b = bytes, "attributes");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_log_event() {
     wasmscope::init();
     info!(name: "order.created", target: "conformance", id = 42, "created");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_span_nested() {
     wasmscope::init();
     let _outer = info_span!("outer", otel.kind = "server", a = 1).entered();
@@ -34,7 +34,7 @@ pub extern "C" fn tracing_span_nested() {
     info!(target: "conformance", "inside inner");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_span_parents() {
     wasmscope::init();
     let parent = info_span!("parent");
@@ -45,21 +45,21 @@ pub extern "C" fn tracing_span_parents() {
     drop(root);
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_unicode() {
     wasmscope::init();
     drop(info_span!("späń 🦀", "🔑" = "日本語"));
     info!(target: "conformance", "日本語 ∓");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_limits() {
     wasmscope::init();
     info!(target: "conformance", "{}", "x".repeat(70_000));
     drop(info_span!("limits", long = "y".repeat(20_000)));
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_trap() {
     wasmscope::init();
     let _doomed = info_span!("doomed").entered();
@@ -67,14 +67,14 @@ pub extern "C" fn tracing_trap() {
     panic!("boom");
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_open_span() {
     wasmscope::init();
     std::mem::forget(info_span!("left open").entered());
 }
 
 /// Beyond the common scenarios: what `tracing` has that the others do not.
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_details() {
     wasmscope::init();
     let target = info_span!("target");
@@ -98,7 +98,7 @@ pub extern "C" fn tracing_details() {
     });
 }
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_values() {
     wasmscope::init();
     let cause = Refused { order: 7 };
@@ -130,7 +130,7 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn tracing_instrument() {
     wasmscope::init();
     let _ = check(7);

@@ -3,14 +3,22 @@
 use wasmscope::{AttributeSet, Counter, Histogram, Value};
 
 static ORDERS: Counter = Counter::new("orders").unit("{order}");
-static LATENCY: Histogram = Histogram::new("latency").unit("ms").boundaries(&[1.0, 10.0]);
+static LATENCY: Histogram = Histogram::new("latency")
+    .unit("ms")
+    .boundaries(&[1.0, 10.0]);
 static SHOP: AttributeSet = AttributeSet::new(&[("shop", Value::Str("main"))]);
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn run(order: i32) {
     let span = wasmscope::span!("handle", order);
     let _entered = span.enter();
-    wasmscope::info!("order placed", order, total = 12.5, express = true, tenant = "acme");
+    wasmscope::info!(
+        "order placed",
+        order,
+        total = 12.5,
+        express = true,
+        tenant = "acme"
+    );
     ORDERS.add_with(1, &SHOP);
     LATENCY.record(0.5);
 }

@@ -1,11 +1,11 @@
 //! What the others are compared with.
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn run(_order: i32) {}
 
 /// With `alloc`: a guest that allocates and frees memory anyway.
 #[cfg(feature = "alloc")]
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn allocate(size: usize) -> Option<Box<Vec<u8>>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size).ok()?;
@@ -13,5 +13,5 @@ pub extern "C" fn allocate(size: usize) -> Option<Box<Vec<u8>>> {
 }
 
 #[cfg(feature = "alloc")]
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn free(_bytes: Option<Box<Vec<u8>>>) {}

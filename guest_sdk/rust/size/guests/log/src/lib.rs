@@ -1,6 +1,6 @@
 //! A program of the `log` crate.
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn run(order: i32) {
     wasmscope::init();
     log::info!("order {order} placed");

@@ -1,6 +1,6 @@
 //! A program of the `tracing` crate.
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn run(order: i32) {
     wasmscope::init();
     handle(order);
@@ -8,7 +8,13 @@ pub extern "C" fn run(order: i32) {
 
 #[tracing::instrument]
 fn handle(order: i32) {
-    tracing::info!(order, total = 12.5, express = true, tenant = "acme", "order placed");
+    tracing::info!(
+        order,
+        total = 12.5,
+        express = true,
+        tenant = "acme",
+        "order placed"
+    );
     if order < 0 {
         tracing::error!("no such order: {order}");
     }
