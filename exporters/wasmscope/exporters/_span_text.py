@@ -192,12 +192,12 @@ def log_tokens(log: ReadableLogRecord, *, verbose: bool, scope: bool = False) ->
     record = log.log_record
     attributes: Mapping[str, object] = record.attributes or {}
     number = None if record.severity_number is None else record.severity_number.value
-    text = record.severity_text
-    stream = attributes.get(names.IO_STREAM)
+    label = severity_segment(number, record.severity_text)
     hidden: frozenset[str] = frozenset()
-    if not number and not text and isinstance(stream, str):
-        text, hidden = stream, frozenset({names.IO_STREAM})
-    tokens = [Token((severity_segment(number, text),))]
+    stream = attributes.get(names.IO_STREAM)
+    if not label.text.strip() and isinstance(stream, str):
+        label, hidden = Segment(clean(stream, 12), "dim"), frozenset({names.IO_STREAM})
+    tokens = [Token((label,))]
     if scope and log.instrumentation_scope is not None:
         tokens.append(Token((Segment(clean(log.instrumentation_scope.name, 80), "dim"),)))
     if record.event_name:
