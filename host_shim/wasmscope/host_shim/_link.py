@@ -233,7 +233,24 @@ class Natives:
             find=lambda: binding.guest,
             failed=binding.guest.failed,
         )
-        return wasmtime.Func(store, kind, function)
+        return self._public_func(store, binding, kind, function)
+
+    def _public_func(
+        self, store: wasmtime.Store, binding: Binding, kind: wasmtime.FuncType, function: Callable[..., Any]
+    ) -> wasmtime.Func:
+        """Make a function by the public API that finds the guest's memory when a start function calls it."""
+        guest, plan = binding.guest, binding.plan
+        # What the store owns must not own the store.
+        reference = weakref.ref(store)
+
+        def with_memory(caller: wasmtime.Caller, *values: Any) -> Any:
+            if guest.memory is None and plan is not None and plan.memory_export is not None:
+                memory, alive = caller.get(plan.memory_export), reference()
+                if isinstance(memory, wasmtime.Memory) and alive is not None:
+                    guest.attach_memory(SlowMemory(alive, memory))
+            return function(*values)
+
+        return wasmtime.Func(store, kind, with_memory, access_caller=True)
 
     def define(self, linker: wasmtime.Linker, *, memory64: bool) -> None:
         """Define the ABI in a linker, for guests that are told apart by their store."""
@@ -279,7 +296,7 @@ class Natives:
             if callback is None:
                 callback = self._others.setdefault(item.name, CALLBACK(self._raw_other(item.name)))
             return self.native.func(store, item.kind, callback, binding.key)
-        return wasmtime.Func(store, item.kind, self._public_other(item.name, binding))
+        return self._public_func(store, binding, item.kind, self._public_other(item.name, binding))
 
     def _raw_other(self, name: str) -> Callable[[int, int, int, int], int]:
         serve = _OTHERS[name]
