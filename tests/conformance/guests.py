@@ -33,7 +33,6 @@ class Guest:
 
 GUESTS = (
     Guest("wat", "wat/conformance.wat", "panic"),
-    Guest("assemblyscript", "assemblyscript/conformance.wasm", "abort"),
     Guest("wat-memory64", "wat/conformance.wat", "panic", is_memory64=True),
 )
 
