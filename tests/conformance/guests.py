@@ -34,6 +34,7 @@ class Guest:
 GUESTS = (
     Guest("wat", "wat/conformance.wat", "panic"),
     Guest("wat-memory64", "wat/conformance.wat", "panic", is_memory64=True),
+    Guest("rust", "rust/conformance.wasm", "panic"),
 )
 
 

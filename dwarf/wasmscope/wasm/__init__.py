@@ -1,3 +1,12 @@
-"""A small reader of the WebAssembly binary format."""
+"""WebAssembly's binary format, read with the standard library alone.
 
-__all__: list[str] = []
+Source: https://webassembly.github.io/spec/core/binary/
+"""
+
+from __future__ import annotations
+
+from wasmscope.wasm._kind import FileFormat, FileKind, identify
+from wasmscope.wasm._module import Export, Import, Module, Section
+from wasmscope.wasm._types import FunctionType
+
+__all__ = ["Export", "FileFormat", "FileKind", "FunctionType", "Import", "Module", "Section", "identify"]

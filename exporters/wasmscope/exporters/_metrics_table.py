@@ -41,13 +41,11 @@ def metrics_lines(series: Iterable[Series], layout: Layout) -> Iterator[Line]:
         return
     limit = _MAX_ROWS_VERBOSE if layout.verbose else _MAX_ROWS
     rows: list[Sequence[Cell]] = []
-    before = ("", "")
+    before: tuple[Cell, str] = ((), "")
     for one in wanted[:limit]:
-        owner = clean(one.scope, 80)
-        if tenant := one.attributes.get(names.TENANT):
-            owner += f" · {clean(str(tenant), 80)}"
-        module = () if owner == before[0] else _breakable(owner, " ")
-        name = () if (owner, one.name) == before else _breakable(one.name, ".")
+        owner = _owner(one)
+        module = () if owner == before[0] else owner
+        name = () if (owner, one.name) == before else _name(one.name)
         tokens = attribute_tokens(one.attributes, verbose=layout.verbose)
         rows.append((module, name, tuple(tokens), _value(one)))
         before = (owner, one.name)
@@ -57,9 +55,16 @@ def metrics_lines(series: Iterable[Series], layout: Layout) -> Iterator[Line]:
         yield [Segment(f"… {hidden:,} more series", "dim")]
 
 
-def _breakable(text: str, behind: str) -> Cell:
-    """Give a cell that is broken behind a certain character, if it has to be."""
-    parts = re.split(f"(?<={re.escape(behind)})", clean(text, 255))
+def _owner(one: Series) -> Cell:
+    """Write whose metric it is: module and tenant."""
+    module = Token((Segment(clean(one.scope, 80)),), 0)
+    tenant = one.attributes.get(names.TENANT)
+    return (module, Token((Segment(f"· {clean(str(tenant), 80)}", "dim"),))) if tenant else (module,)
+
+
+def _name(name: str) -> Cell:
+    """Write a metric's name, which is broken behind dots if it has to be."""
+    parts = re.split(r"(?<=\.)", clean(name, 255))
     return tuple(Token((Segment(part),), 0) for part in parts)
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 from wasmscope.errors import ConfigurationError
 
-__all__ = ["check_names", "listed", "load"]
+__all__ = ["check_names", "is_registered", "listed", "load"]
 
 
 def listed(variable: str) -> list[str]:
@@ -39,6 +39,11 @@ def load(variable: str, group: str, name: str) -> Callable[..., object]:
     return loaded
 
 
+def is_registered(group: str, name: str) -> bool:
+    """Whether some package registers a name."""
+    return bool(entry_points(group=group, name=name))
+
+
 def check_names(variable: str, group: str, names: list[str]) -> None:
     """Refuse names under which nothing is registered.
 
@@ -46,7 +51,7 @@ def check_names(variable: str, group: str, names: list[str]) -> None:
         ConfigurationError: If there is one; the message has those that exist.
     """
     for name in names:
-        if not entry_points(group=group, name=name):
+        if not is_registered(group, name):
             known = sorted({entry.name for entry in entry_points(group=group)})
             raise ConfigurationError(
                 f"{variable}={name!r}: nothing of that name is installed; there are: {', '.join([*known, 'none'])}"

@@ -88,7 +88,7 @@ def told_exception(node: Node) -> Event | None:
             continue
         attributes = event.attributes or {}
         message = str(attributes.get("exception.message") or "")
-        head = f"{attributes.get('exception.type')}: {message}"
-        if description in head or (message and message in description):
+        # A status is the message, or what the SDK makes of it: with the class in front.
+        if description in {"", message} or description.endswith(f": {message}"):
             return event
     return None

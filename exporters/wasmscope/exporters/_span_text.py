@@ -92,10 +92,9 @@ def _labels(node: Node, inherited: str | None, modules: frozenset[str]) -> Itera
     span = node.span
     attributes = span.attributes or {}
     scope = span.instrumentation_scope
-    if node.parent is None:
-        service = str(span.resource.attributes.get("service.name", ""))
-        if service and not service.startswith("unknown_service"):
-            yield clean(service, 80)
+    service = _service(span)
+    if service and (node.parent is None or service != _service(node.parent.span)):
+        yield clean(service, 80)
     if (module := module_of(span)) is not None:
         version = str(attributes.get(names.MODULE_VERSION, ""))
         yield clean(f"{module} {version}".strip(), 120)
@@ -112,6 +111,12 @@ def _labels(node: Node, inherited: str | None, modules: frozenset[str]) -> Itera
         yield f"parent {format_span_id(span.parent.span_id)} not recorded"
     elif node.parent is None and span.parent is not None and span.parent.is_remote:
         yield f"remote parent {format_span_id(span.parent.span_id)}"
+
+
+def _service(span: ReadableSpan) -> str:
+    """Give the name of the service that a span is from, empty if nobody named it."""
+    name = str(span.resource.attributes.get("service.name", ""))
+    return "" if name.startswith("unknown_service") else name
 
 
 def fact_tokens(span: ReadableSpan) -> list[Token]:
@@ -192,12 +197,12 @@ def log_tokens(log: ReadableLogRecord, *, verbose: bool, scope: bool = False) ->
     record = log.log_record
     attributes: Mapping[str, object] = record.attributes or {}
     number = None if record.severity_number is None else record.severity_number.value
-    text = record.severity_text
-    stream = attributes.get(names.IO_STREAM)
+    label = severity_segment(number, record.severity_text)
     hidden: frozenset[str] = frozenset()
-    if not number and not text and isinstance(stream, str):
-        text, hidden = stream, frozenset({names.IO_STREAM})
-    tokens = [Token((severity_segment(number, text),))]
+    stream = attributes.get(names.IO_STREAM)
+    if not label.text.strip() and isinstance(stream, str):
+        label, hidden = Segment(clean(stream, 12), "dim"), frozenset({names.IO_STREAM})
+    tokens = [Token((label,))]
     if scope and log.instrumentation_scope is not None:
         tokens.append(Token((Segment(clean(log.instrumentation_scope.name, 80), "dim"),)))
     if record.event_name:

@@ -22,7 +22,8 @@ def clean(text: str, limit: int = 500) -> str:
 
     That is: control characters (tabs and newlines too), invisible formatting characters
     such as the right-to-left overrides, lone surrogates and unassigned characters.
-    Long runs of combining marks are shortened.
+    Long runs of combining marks are shortened, and joiners between emoji dropped: about
+    the width of joined ones no two terminals agree.
 
     Args:
         text: Any text.
@@ -40,7 +41,9 @@ def _characters(text: str) -> Iterator[str]:
     marks = 0
     for character in text:
         category = unicodedata.category(character)
-        if character == _ZERO_WIDTH_JOINER or category in {"Mn", "Me"}:
+        if character == _ZERO_WIDTH_JOINER:
+            continue
+        if category in {"Mc", "Me", "Mn"}:
             marks += 1
             if marks <= _MAX_MARKS:
                 yield character

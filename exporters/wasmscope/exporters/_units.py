@@ -45,16 +45,16 @@ def bytes_text(size_bytes: float) -> str:
     sign, value = ("-", -size_bytes) if size_bytes < 0 else ("", size_bytes)
     if value < 1024:
         return f"{sign}{value:.0f} B"
-    for unit in _SIZES[1:-1]:
+    for unit in _SIZES[1:]:
         value /= 1024
         if value < 1023.5:
             return f"{sign}{_digits(value)} {unit}"
-    return f"{sign}{value / 1024:,.0f} {_SIZES[-1]}"
+    return f"{sign}{value:,.0f} {_SIZES[-1]}"
 
 
 def count_text(value: int | float) -> str:
     """Write a plain number, with thousands separators and six digits at most."""
-    if math.isfinite(value) and value == int(value) and abs(value) < 1e18:
+    if math.isfinite(value) and value == int(value) and abs(value) < 2**64:
         return f"{int(value):,}"
     return f"{value:,.6g}"
 

@@ -1,3 +1,7 @@
-"""The wasmscope command."""
+"""The ``wasmscope`` command. One module a command; what they share has names of its own."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from wasmscope.cli._main import main
+
+__all__ = ["main"]

@@ -145,9 +145,9 @@ def read_callsite(
     target = reader.text("the target")
     file = reader.text("the file")
     names = tuple(reader.field(f"field {index}") for index in range(field_count))
-    for field in names:
-        if not field or field.startswith(RESERVED_PREFIXES):
-            raise DescriptorError(f"field name {field!r} is empty, or the host's")
+    for key in names:
+        if not key or key.startswith(RESERVED_PREFIXES):
+            raise DescriptorError(f"field name {key!r} is empty, or the host's")
     known: Attributes = {**host_attributes}
     if target:
         known[TARGET] = target

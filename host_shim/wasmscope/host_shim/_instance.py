@@ -15,7 +15,7 @@ from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._link import Binding
 from wasmscope.host_shim._traps import Failure
 from wasmscope.host_shim._wasmtime import failure_of
-from wasmscope.host_shim._wasmtime_ffi import Native, take_func, take_instance
+from wasmscope.host_shim._wasmtime_ffi import Native, take_func, take_instance, value_type_name
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -124,7 +124,7 @@ class _Shape:
 
     @classmethod
     def of(cls, kind: wasmtime.FuncType) -> _Shape | None:
-        params, results = [str(p) for p in kind.params], [str(r) for r in kind.results]
+        params, results = [list(map(value_type_name, types)) for types in (kind.params, kind.results)]
         return cls(params, results) if _NUMBERS.issuperset(params + results) else None
 
     def pack(self, values: Any, args: Sequence[Any]) -> bool:

@@ -9,6 +9,7 @@ import wasmtime
 
 from wasmscope.errors import AbiError
 from wasmscope.host_shim import _abi
+from wasmscope.host_shim._wasmtime_ffi import value_type_name
 
 __all__ = ["ImportPlan", "PlannedImport", "plan_imports"]
 
@@ -101,7 +102,7 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
 
 
 def _texts(kind: wasmtime.FuncType) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return tuple(str(t) for t in kind.params), tuple(str(t) for t in kind.results)
+    return tuple(map(value_type_name, kind.params)), tuple(map(value_type_name, kind.results))
 
 
 def _check(guest: str, module: str, name: str, kind: wasmtime.FuncType | None) -> bool | None:

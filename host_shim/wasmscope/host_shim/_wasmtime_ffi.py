@@ -17,7 +17,16 @@ from typing import Any, Final
 
 import wasmtime
 
-__all__ = ["CALLBACK", "FINALIZER", "SPACE_START", "Native", "store_address", "take_func", "take_instance"]
+__all__ = [
+    "CALLBACK",
+    "FINALIZER",
+    "SPACE_START",
+    "Native",
+    "store_address",
+    "take_func",
+    "take_instance",
+    "value_type_name",
+]
 
 _logger = logging.getLogger("wasmscope.host_shim")
 
@@ -313,3 +322,22 @@ def take_instance(target: wasmtime.Instance, source: wasmtime.Instance) -> None:
     """Let an instance of a subclass stand for the same instance."""
     target._instance = source._instance
     target._exports = None
+
+
+def value_type_name(kind: wasmtime.ValType) -> str:
+    """Name a value type: ``i32``, ``i64``, ``f32``, ``f64``, or ``other``.
+
+    Not by ``str``: it calls ``wasm_valtype_kind``, which ends the process on a vector or a reference that the C API has
+    no number for, and any module can have such a type in its imports and exports.
+    """
+    from wasmtime import _ffi
+
+    try:
+        equal = _ffi.wasmtime_wasm_valtype_equal
+    except AttributeError:  # a release that does without it
+        return str(kind)
+    for make in (wasmtime.ValType.i32, wasmtime.ValType.i64, wasmtime.ValType.f32, wasmtime.ValType.f64):
+        number = make()
+        if equal(kind.ptr(), number.ptr()):
+            return str(number)
+    return "other"
