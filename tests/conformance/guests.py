@@ -35,6 +35,7 @@ GUESTS = (
     Guest("wat", "wat/conformance.wat", "panic"),
     Guest("wat-memory64", "wat/conformance.wat", "panic", is_memory64=True),
     Guest("rust", "rust/conformance.wasm", "panic"),
+    Guest("assemblyscript", "assemblyscript/conformance.wasm", "abort"),
 )
 
 
