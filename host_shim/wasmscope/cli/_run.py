@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import wasmtime
 
-from wasmscope.cli._diagnostics import show_diagnostics
+from wasmscope.cli._diagnostics import Diagnostics
 from wasmscope.cli._exits import CANNOT_RUN, SIGNAL, TRAP, CommandError, one_line
 from wasmscope.cli._interrupts import Interrupts
 from wasmscope.cli._invoke import convert_arguments, format_results
@@ -41,8 +41,8 @@ def run(arguments: Sequence[str]) -> int:
     if isinstance(options, str):
         write_out(options)
         return 0
-    with Interrupts() as interrupts:
-        return _Run(options, interrupts).execute()
+    with Interrupts() as interrupts, Diagnostics(verbose=options.verbose) as diagnostics:
+        return _Run(options, interrupts).execute(diagnostics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ class _Run:
         self._name = options.name or self._file.name
         self._sandbox = Sandbox(self._file, options)
 
-    def execute(self) -> int:
-        show_diagnostics(verbose=self._options.verbose)
+    def execute(self, diagnostics: Diagnostics) -> int:
+        """Run it all; gives the exit code."""
         # Before the bridge is loaded: a bad setting is found here, and not by an import.
         from wasmscope.cli._session import Session
 
@@ -101,6 +101,7 @@ class _Run:
             session.finish(show=False)
             raise
         bridge.close()
+        diagnostics.drain()
         try:
             write_out("".join(f"{line}\n" for line in end.results))
         finally:
