@@ -70,9 +70,12 @@ class Performance:
         return picture
 
 
-def _is_apart(scope: str, key: str) -> bool:
-    # A trap's code is the language's way to trap.
-    return key in MEASURED or key == "wasm.trap.code" or (scope == MODULE and key.startswith("code."))
+def _is_apart(signal: str, scope: str, key: str) -> bool:
+    if scope != MODULE:
+        # A trap's code is the language's way to trap.
+        return key in MEASURED or key == "wasm.trap.code"
+    # The scenarios name a target for logs only; a language may have one for all its call sites.
+    return key.startswith("code.") or key == "wasm.trap.code" or (signal == "span" and key == "wasmscope.target")
 
 
 def _leave_out_backtrace(exception: dict[str, Any]) -> None:
@@ -88,7 +91,7 @@ def perform(guest: Guest, scenario: str, *, native: bool, tenant: str | None = N
 
     Args:
         guest: Who performs it.
-        scenario: The export's name.
+        scenario: Which one.
         native: Which binding of wasmtime the bridge uses.
         tenant: On whose behalf the instance runs.
     """
@@ -109,7 +112,7 @@ def perform(guest: Guest, scenario: str, *, native: bool, tenant: str | None = N
                 tracer = recorder.tracer_provider.get_tracer(_HOST)
                 with tracer.start_as_current_span("host"):
                     try:
-                        it.call(scenario)
+                        it.call(guest.export(scenario))
                     except (wasmtime.Trap, wasmtime.WasmtimeError) as trap:
                         error = trap
         finally:

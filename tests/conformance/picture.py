@@ -19,17 +19,18 @@ from tests.conformance.recorder import Recorder
 __all__ = ["Json", "picture_of"]
 
 Json = dict[str, Any]
+LeaveOut = Callable[[str, str, str], bool]
 _LONG = 200
 
 
-def picture_of(recorder: Recorder, *, guest: str, host: str, leave_out: Callable[[str, str], bool]) -> Json:
+def picture_of(recorder: Recorder, *, guest: str, host: str, leave_out: LeaveOut) -> Json:
     """Draw what was recorded.
 
     Args:
         recorder: What was recorded.
         guest: The guest's instrumentation scope: metrics of others are not drawn.
         host: The host program's instrumentation scope: its spans are only named.
-        leave_out: Which attributes to leave out, by scope and key.
+        leave_out: Which attributes to leave out, by signal (``span`` or ``log``), scope and key.
     """
     spans = sorted(recorder.spans.get_finished_spans(), key=lambda span: span.start_time or 0)
     drawn = [span for span in spans if _scope_name(span.instrumentation_scope) != host]
@@ -72,7 +73,7 @@ def _context(span: ReadableSpan) -> SpanContext:
 class _Spans:
     """Draws spans that refer to each other."""
 
-    def __init__(self, spans: Sequence[ReadableSpan], leave_out: Callable[[str, str], bool]) -> None:
+    def __init__(self, spans: Sequence[ReadableSpan], leave_out: LeaveOut) -> None:
         self._leave_out = leave_out
         self._names = _names(spans)
         # A trace is called after its first span, if that is here.
@@ -86,7 +87,7 @@ class _Spans:
         scope = _scope_name(span.instrumentation_scope)
 
         def attributes(given: Mapping[str, Any] | None) -> Json:
-            return _attributes(given, lambda key: self._leave_out(scope, key))
+            return _attributes(given, lambda key: self._leave_out("span", scope, key))
 
         return _compact(
             {
@@ -112,7 +113,7 @@ class _Spans:
         )
 
 
-def _log(record: ReadableLogRecord, names: Mapping[int, str], leave_out: Callable[[str, str], bool]) -> Json:
+def _log(record: ReadableLogRecord, names: Mapping[int, str], leave_out: LeaveOut) -> Json:
     log = record.log_record
     scope = _scope_name(record.instrumentation_scope)
     return _compact(
@@ -123,7 +124,7 @@ def _log(record: ReadableLogRecord, names: Mapping[int, str], leave_out: Callabl
             "event_name": log.event_name,
             "span": names[log.span_id] if log.span_id else None,
             "scope": _scope(record.instrumentation_scope),
-            "attributes": _attributes(log.attributes, lambda key: leave_out(scope, key)),
+            "attributes": _attributes(log.attributes, lambda key: leave_out("log", scope, key)),
         }
     )
 

@@ -36,6 +36,8 @@ from wasmscope.exporters._text import clean
 
 __all__ = ["CountedLogs", "CountedSpans", "Destination", "FailureLog", "Signal"]
 
+_logger = logging.getLogger("wasmscope.exporters")
+
 Signal = Literal["spans", "log records", "metric points"]
 
 _SUCCESS: Final = (
@@ -50,6 +52,7 @@ _FAILURE: Final[dict[Signal, object]] = {
 }
 
 _EXPLANATIONS: Final = (
+    (r"brokenpipe|closed file", "its reader has closed it", "no loss if that was meant, as by head"),
     (r"connection refused", "connection refused", "is a collector listening there?"),
     (
         r"name or service not known|name resolution|resolv|lookup|getaddrinfo|nodename",
@@ -190,20 +193,18 @@ class Destination:
 
         def counted_export(batch: object, *args: object, **options: object) -> object:
             count = _count(batch)
-            if self._given_up:
-                return _FAILURE[signal]
-            delivered = False
             if signal == "metric points":
                 self._begin_metrics(count)
+            if self._given_up:
+                return _FAILURE[signal]
             try:
                 with log.listening(self):
                     result = export(batch, *args, **options)
-                delivered = result in _SUCCESS
             except Exception as error:
+                _logger.debug("export to %s", self.name, exc_info=True)
                 self.note(f"{type(error).__name__}: {error}")
-                raise
-            finally:
-                self._settle(signal, count, delivered=delivered)
+                result = _FAILURE[signal]
+            self._settle(signal, count, delivered=result in _SUCCESS)
             return result
 
         def shutdown_once(*args: object, **options: object) -> object:

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import Sampler
 from wasmscope.errors import ConfigurationError
 from wasmscope.exporters._delivery import Destination, FailureLog
 from wasmscope.exporters._otlp import SignalName
-from wasmscope.exporters._plugins import check_names, listed, load
+from wasmscope.exporters._plugins import check_names, is_registered, listed, load
 from wasmscope.exporters._recording import Recording
 from wasmscope.exporters._wiring import Wiring
 
@@ -44,7 +44,7 @@ _SDK_SAMPLERS: Final = frozenset(
 _POLL_S: Final = 0.01
 _DOUBT_S: Final = 1.0
 """How long to wait for a destination that has only ever failed."""
-_GRACE_S: Final = 0.3
+_GRACE_S: Final = 0.5
 """How long threads may take to notice that delivery has been given up."""
 
 
@@ -93,6 +93,9 @@ class Providers:
 
         Waits until all is delivered, but no longer than the timeout, and not for a
         destination that has not taken anything yet and fails again now.
+
+        Call it while the program runs: at the interpreter's exit, when it is too late for
+        new threads, the SDK's own exit handlers deliver, without these bounds.
 
         Args:
             timeout_s: Seconds to wait at most.
@@ -248,11 +251,11 @@ def _resource(service_name: str | None) -> Resource:
 
 
 def _sampler() -> Sampler | None:
-    """Make a sampler that a package registers; the SDK knows the usual ones itself."""
+    """Make a sampler that some package registers."""
     variable, group = "OTEL_TRACES_SAMPLER", "opentelemetry_traces_sampler"
     name = os.environ.get(variable, "").strip()
-    if not name or name.lower() in _SDK_SAMPLERS:
-        return None
+    if name.lower() in _SDK_SAMPLERS or not is_registered(group, name):
+        return None  # The SDK makes the usual ones itself, and warns about unknown ones.
     sampler = load(variable, group, name)(os.environ.get(f"{variable}_ARG"))
     if not isinstance(sampler, Sampler):
         raise ConfigurationError(f"{variable}={name}: that makes no sampler")

@@ -92,10 +92,9 @@ def _labels(node: Node, inherited: str | None, modules: frozenset[str]) -> Itera
     span = node.span
     attributes = span.attributes or {}
     scope = span.instrumentation_scope
-    if node.parent is None:
-        service = str(span.resource.attributes.get("service.name", ""))
-        if service and not service.startswith("unknown_service"):
-            yield clean(service, 80)
+    service = _service(span)
+    if service and (node.parent is None or service != _service(node.parent.span)):
+        yield clean(service, 80)
     if (module := module_of(span)) is not None:
         version = str(attributes.get(names.MODULE_VERSION, ""))
         yield clean(f"{module} {version}".strip(), 120)
@@ -112,6 +111,12 @@ def _labels(node: Node, inherited: str | None, modules: frozenset[str]) -> Itera
         yield f"parent {format_span_id(span.parent.span_id)} not recorded"
     elif node.parent is None and span.parent is not None and span.parent.is_remote:
         yield f"remote parent {format_span_id(span.parent.span_id)}"
+
+
+def _service(span: ReadableSpan) -> str:
+    """Give the name of the service that a span is from, empty if nobody named it."""
+    name = str(span.resource.attributes.get("service.name", ""))
+    return "" if name.startswith("unknown_service") else name
 
 
 def fact_tokens(span: ReadableSpan) -> list[Token]:

@@ -62,38 +62,55 @@ impl Buffer {
     /// Takes back what was appended after the first `len` bytes, and makes it take more.
     #[inline]
     pub(crate) fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+        debug_assert!(len <= self.len);
+        self.len = len;
         self.full = false;
+    }
+
+    /// Where to write `size` more bytes; null, and full from now on, if there is no room.
+    #[inline(never)]
+    fn reserve(&mut self, size: usize) -> *mut u8 {
+        // Two sizes of memory, each below half of what a usize holds.
+        let end = self.len.wrapping_add(size);
+        if self.full || (end > self.capacity() && !self.grow(end)) {
+            self.full = true;
+            return core::ptr::null_mut();
+        }
+        // SAFETY: `len`, being at most `end`, is within the capacity.
+        unsafe { self.start_mut().add(self.len) }
     }
 
     #[inline(never)]
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        let end = self.len.saturating_add(bytes.len());
-        if self.full || (end > self.capacity() && !self.grow(end)) {
-            self.full = true;
+        let to = self.reserve(bytes.len());
+        if to.is_null() {
             return;
         }
-        // SAFETY: `end` is within the capacity.
-        let to = unsafe { self.start_mut().add(self.len) };
         if cfg!(feature = "alloc") && bytes.len() > 32 {
-            // SAFETY: as above; `bytes`, being borrowed, is no part of the buffer.
+            // SAFETY: there is room; and `bytes`, being borrowed, is no part of the buffer.
             unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
         } else {
             // Volatile, else the compiler makes a call of memcpy of it: 0.7 KB that small guests do not have.
             for (index, byte) in bytes.iter().enumerate() {
-                // SAFETY: as above.
+                // SAFETY: there is room.
                 unsafe { to.add(index).write_volatile(*byte) };
             }
         }
-        self.len = end;
+        self.len += bytes.len();
     }
 
     /// Appends the `size` low bytes of `value`, at most 8.
-    // One function for all widths, not inlined: a call with two constants is the least code.
+    // One function for all widths, not inlined: a call with two constants is the least code, and one store of 8 bytes,
+    // of which those beyond `size` will be overwritten, the fastest.
     #[inline(never)]
     pub(crate) fn push_int(&mut self, value: u64, size: usize) {
-        let bytes = value.to_le_bytes();
-        self.push(bytes.get(..size).unwrap_or(&bytes));
+        debug_assert!(size <= 8);
+        let to = self.reserve(8);
+        if !to.is_null() {
+            // SAFETY: there is room for 8 bytes.
+            unsafe { to.cast::<u64>().write_unaligned(value.to_le()) };
+            self.len += size;
+        }
     }
 
     /// A text with its length as u16; what is longer is cut (every limit of the host is far below).

@@ -33,6 +33,7 @@ from wasmscope.host_shim._link import Binding, Natives
 from wasmscope.host_shim._plan import ImportPlan, plan_imports
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
 from wasmscope.host_shim._signals import Inject, ModuleIdentity, Signals
+from wasmscope.host_shim._spans import RunningCalls
 from wasmscope.host_shim._version import version as own_version
 from wasmscope.host_shim._wasi import Environment, Stdio, StdioMode
 from wasmscope.host_shim._wasmtime import StoreFuel
@@ -107,6 +108,7 @@ class Bridge:
         self._tracer = self._signals.tracer("wasmscope", own_version())
         self._rejections = RejectionTotals()
         self._clock = ThreadClock()
+        self._calls = RunningCalls()
         self._flusher = Flusher(self._signals.providers)
         self._lock = threading.RLock()
         self._usages: dict[tuple[str, str | None], Usage] = {}
@@ -340,6 +342,7 @@ class Bridge:
             Rejections(identity.name, identity.tenant, self._rejections),
             limits=self._limits,
             clock=self._clock,
+            calls=self._calls,
             inject=self._inject,
             flush=self._flusher.request,
             logs_as_span_events=self._logs_as_events,
@@ -412,7 +415,9 @@ class Bridge:
             if usage is None:
                 usage = self._usages[key] = Usage(*key)
         fuel = StoreFuel(store)
-        caller = Caller(binding.guest, self._tracer, self._clock, usage, fuel, self._running, id(store))
+        caller = Caller(
+            binding.guest, self._tracer, self._clock, self._calls, usage, fuel, self._running, id(store)
+        )  # fmt: skip
         guest = binding.guest
 
         def close(end_time_ns: int | None) -> None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import Token
-from typing import Final
+from typing import Final, ParamSpec
 
 from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode, Tracer, get_current_span, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    Span,
+    Status,
+    StatusCode,
+    Tracer,
+    get_current_span,
+    set_span_in_context,
+)
 
 from wasmscope.host_shim._accounting import CallCost, Usage
 from wasmscope.host_shim._clock import Stretch, ThreadClock
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._packed import Attributes
 from wasmscope.host_shim._runtime import GuestStore
-from wasmscope.host_shim._spans import GuestSpan
+from wasmscope.host_shim._spans import GuestSpan, RunningCalls, Spans
 from wasmscope.host_shim._traps import Failure
 from wasmscope.host_shim.attributes import (
     WASM_CALL_CPU_TIME,
@@ -28,7 +38,7 @@ from wasmscope.host_shim.attributes import (
 
 __all__ = ["CallFrame", "Caller"]
 
-
+P = ParamSpec("P")
 # What the host sets on the span of a call; guests' attributes leave room for it.
 _HOSTS_KEYS: Final = frozenset(
     {
@@ -55,48 +65,81 @@ class CallFrame:
         context: OpenTelemetry's context with that span.
         entered: The guest spans that are entered, innermost last.
         target: The host's span, for functions that change "the current span".
+        outer: The call into any guest that this one is nested in, or None.
         previous: The call into the same guest that this one is nested in (by re-entrancy), or None.
+        tables: The span tables of the guests that started spans in it: its own, and those of guests linked to it.
+        is_stale: Whether a nested call ended the span that was current, so that another one is now.
         stretch: Its time.
         cpu_ns: CPU time of the guest's own code, once stopped.
         duration_ns: Wall time, once stopped.
         reported: What the guest last said by ``exception``, or None.
+        pending: What interrupted a telemetry call (a KeyboardInterrupt), for the host to raise when the guest is done.
         counts: Whether it counts as a call.
     """
 
     __slots__ = (
+        "_attached",
         "_fuel_after",
         "_fuel_before",
         "_nested_fuel",
-        "_outer",
+        "_store_outer",
         "_token",
         "context",
         "counts",
         "cpu_ns",
         "duration_ns",
         "entered",
+        "is_stale",
+        "outer",
+        "pending",
         "previous",
         "reported",
         "span",
         "stretch",
+        "tables",
         "target",
     )
 
-    def __init__(self, span: Span, context: Context, previous: CallFrame | None, *, counts: bool) -> None:
+    def __init__(
+        self, span: Span, context: Context, outer: CallFrame | None, previous: CallFrame | None, *, counts: bool
+    ) -> None:
         self.span = span
         self.context = context
         self.stretch: Stretch = _NOT_STARTED
         self.cpu_ns = 0
         self.duration_ns = 0
+        self.outer = outer
         self.previous = previous
+        self.tables: set[Spans] = set()
+        self.is_stale = False
         self.entered: list[GuestSpan] = []
         self.target = GuestSpan(0, span, (), self, _HOSTS_KEYS)
         self.reported: str | None = None
+        self.pending: BaseException | None = None
         self.counts = counts
         self._token: Token[Context] | None = None
         self._fuel_before: int | None = None
         self._fuel_after: int | None = None
         self._nested_fuel = 0
-        self._outer: CallFrame | None = None
+        self._store_outer: CallFrame | None = None
+        self._attached = context
+
+    def attach_current(self) -> None:
+        """Make the innermost entered span OpenTelemetry's current one, or the call's own."""
+        self.is_stale = False
+        entered = self.entered
+        self._attached = set_span_in_context(entered[-1].span, self.context) if entered else self.context
+        # No token is kept: the end of the call resets the context to what it was before.
+        attach(self._attached)
+
+    def refresh(self) -> None:
+        """Put right what a nested call, now over, made stale.
+
+        A host function between the two that has made a span of its own current keeps it: it will put back what it
+        found.
+        """
+        if self.is_stale and get_current() is self._attached:
+            self.attach_current()
 
 
 class Caller:
@@ -110,6 +153,7 @@ class Caller:
 
     __slots__ = (
         "_attributes",
+        "_calls",
         "_clock",
         "_guest",
         "_memory_bytes",
@@ -125,6 +169,7 @@ class Caller:
         guest: Guest,
         tracer: Tracer,
         clock: ThreadClock,
+        calls: RunningCalls,
         usage: Usage,
         store: GuestStore,
         running: dict[int, CallFrame],
@@ -133,6 +178,7 @@ class Caller:
         self._guest = guest
         self._tracer = tracer
         self._clock = clock
+        self._calls = calls
         self._usage = usage
         self._store = store
         # The innermost call of each store, by the store's key: guests in one store share its fuel.
@@ -155,25 +201,32 @@ class Caller:
                 the child of: an application that loads its plugins at start does not want a trace for each.
         """
         parent = get_current()
-        if not is_instantiation:
-            attributes = {**self._attributes, "code.function.name": function}
-            span = self._tracer.start_span(f"wasm.call {function}", context=parent, attributes=attributes)
-        elif get_current_span(parent).get_span_context().is_valid:
-            span = self._tracer.start_span("wasm.instantiate", context=parent, attributes=self._attributes)
-        else:
-            span = INVALID_SPAN
+        try:
+            span = self._start_span(function, parent, is_instantiation=is_instantiation)
+        except Exception as error:
+            # A defect of the application's telemetry; the call is not to blame.
+            self._guest.failed(error)
+            span = NonRecordingSpan(get_current_span(parent).get_span_context())
         context = set_span_in_context(span, parent)
-        spans = self._guest.spans
-        frame = CallFrame(span, context, spans.frame, counts=not is_instantiation)
+        calls, guest = self._calls, self._guest
+        frame = CallFrame(span, context, calls.frame, guest.frame, counts=not is_instantiation)
         frame._token = attach(context)
-        spans.frame = frame
+        calls.frame = guest.frame = frame
         key = self._store_key
-        frame._outer = self._running.get(key)
+        frame._store_outer = self._running.get(key)
         self._running[key] = frame
         frame._fuel_before = self._store.fuel()
         # Last, so that only the call itself is measured.
-        frame.stretch = self._guest.stretch = self._clock.push(is_guest=True)
+        frame.stretch = guest.stretch = self._clock.push(is_guest=True)
         return frame
+
+    def _start_span(self, function: str, parent: Context, *, is_instantiation: bool) -> Span:
+        if not is_instantiation:
+            attributes = {**self._attributes, "code.function.name": function}
+            return self._tracer.start_span(f"wasm.call {function}", context=parent, attributes=attributes)
+        if get_current_span(parent).get_span_context().is_valid:
+            return self._tracer.start_span("wasm.instantiate", context=parent, attributes=self._attributes)
+        return INVALID_SPAN
 
     def stop(self, frame: CallFrame) -> None:
         """Stop the clocks of a call that is over.
@@ -199,8 +252,8 @@ class Caller:
             # A host that refuels in the middle of the call makes the difference meaningless.
             spent = frame._fuel_before - fuel_after
             fuel = spent - frame._nested_fuel if spent >= frame._nested_fuel else None
-            if frame._outer is not None and spent > 0:
-                frame._outer._nested_fuel += spent
+            if frame._store_outer is not None and spent > 0:
+                frame._store_outer._nested_fuel += spent
         self._leave_store(frame)
         stretch = frame.stretch
         cost = CallCost(
@@ -212,29 +265,43 @@ class Caller:
             memory_bytes=memory_bytes,
         )
         is_error = failure is not None and failure.is_error
-        spans = self._guest.spans
-        spans.end_call(frame)
-        if failure is not None and is_error:
-            reason = frame.reported or failure.message
-            spans.fail(frame, reason, failure.event())
-            self._fail(frame.span, reason, failure)
-        previous = frame.previous
-        spans.frame = previous
-        self._guest.stretch = None if previous is None else previous.stretch
+        guest, previous = self._guest, frame.previous
+        for entry in frame.entered:
+            entry.entered -= 1
+        frame.entered.clear()
+        self._calls.frame = frame.outer
+        guest.frame = previous
+        guest.stretch = None if previous is None else previous.stretch
         if frame._token is not None:
             detach(frame._token)
-        self._finish(frame.span, cost, failure)
+        if previous is not None:
+            previous.tables |= frame.tables
+        if frame.outer is not None:
+            frame.outer.refresh()
         grown = 0 if memory_bytes is None else memory_bytes - self._memory_bytes
         self._memory_bytes += grown
         self._usage.add_call(cost, grown_bytes=grown, is_call=frame.counts, is_error=is_error)
+        # Last, and whatever the application's processors make of it.
+        if failure is not None and is_error:
+            reason = frame.reported or failure.message
+            for spans in {guest.spans, *frame.tables}:
+                spans.fail(frame, reason, failure.event())
+            self._try(self._fail, frame.span, reason, failure)
+        self._try(self._finish, frame.span, cost, failure)
         return cost
+
+    def _try(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except Exception as error:
+            self._guest.failed(error)
 
     def _leave_store(self, frame: CallFrame) -> None:
         key = self._store_key
-        if frame._outer is None:
+        if frame._store_outer is None:
             self._running.pop(key, None)
         else:
-            self._running[key] = frame._outer
+            self._running[key] = frame._store_outer
 
     def _fail(self, span: Span, reason: str, failure: Failure) -> None:
         span.add_event("exception", failure.event())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from time import time_ns
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from opentelemetry import baggage
 from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span
@@ -19,9 +19,12 @@ from wasmscope.host_shim._packed import Attributes, Packed, cut_text, fit
 from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim._runtime import GuestMemory
 from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
-from wasmscope.host_shim._spans import GuestSpan, Spans
+from wasmscope.host_shim._spans import GuestSpan, RunningCalls, Spans
 from wasmscope.host_shim._tracestate import TRACEPARENT_BYTES, TRACESTATE_BYTES, is_tracestate
 from wasmscope.host_shim.attributes import LOG_MARKER, TRUNCATED
+
+if TYPE_CHECKING:
+    from wasmscope.host_shim._calls import CallFrame
 
 __all__ = ["Guest"]
 
@@ -78,8 +81,8 @@ class Guest:
         "_sites",
         "_still",
         "_view",
+        "frame",
         "identity",
-        "pending",
         "rejections",
         "spans",
         "stretch",
@@ -93,6 +96,7 @@ class Guest:
         *,
         limits: Limits,
         clock: ThreadClock,
+        calls: RunningCalls,
         inject: Inject,
         flush: Callable[[], None],
         logs_as_span_events: bool,
@@ -100,11 +104,11 @@ class Guest:
     ) -> None:
         self.identity = identity
         self.rejections = rejections
-        self.spans = Spans(limits, rejections)
+        self.spans = Spans(limits, rejections, calls)
+        self.frame: CallFrame | None = None
+        """The innermost call into this guest that is running."""
         self.stretch: Stretch | None = None
         """The time of the innermost call into this guest that is running."""
-        self.pending: BaseException | None = None
-        """What interrupted a telemetry call (a KeyboardInterrupt), for the host to raise when the guest is done."""
         self._signals = signals
         self._emit = signals.logger.emit
         self._limits = limits
@@ -165,10 +169,11 @@ class Guest:
 
     def failed(self, error: BaseException) -> None:
         """Note what a telemetry call raised: a defect of ours or of an SDK, or an interrupt for the host."""
-        if isinstance(error, Exception):
+        frame = self.spans.frame
+        if isinstance(error, Exception) or frame is None:
             self.rejections.add("internal", repr(error))
         else:
-            self.pending = error
+            frame.pending = error
 
     # Reading and writing the guest's memory.
 
@@ -439,13 +444,13 @@ class Guest:
             return 0
         site = self._sites[callsite] if callsite < len(self._sites) else self._site(callsite)
         view = self._still or self._view()
-        name = self.text(view, name_pointer, name_size, self._limits.name_bytes) if name_size else site.name
+        name = self.text(view, name_pointer, name_size, self._limits.name_bytes) if name_size else ""
         if kind >= len(_KINDS):
             self.rejections.add("kind", str(kind))
             kind = 0
         attributes = self._attributes(site, view, pointer, size)
         span = self._signals.tracer.start_span(
-            name or "span", context=self.spans.context(context), kind=_KINDS[kind], attributes=attributes
+            name or site.name or "span", context=self.spans.context(context), kind=_KINDS[kind], attributes=attributes
         )
         return self.spans.add(span, site.fields, attributes)
 
@@ -524,8 +529,11 @@ class Guest:
     def span_rename(self, span: int, pointer: int, size: int) -> None:
         """Give a span another name."""
         target = self.spans.target(span)
-        if target is not None and size:
-            target.span.update_name(self.text(self._still or self._view(), pointer, size, self._limits.name_bytes))
+        if target is None or not size:
+            return
+        name = self.text(self._still or self._view(), pointer, size, self._limits.name_bytes)
+        if name:
+            target.span.update_name(name)
 
     def exception(
         self,

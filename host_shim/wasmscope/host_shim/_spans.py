@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.context import Context, attach
+from opentelemetry.context import Context
 from opentelemetry.trace import (
     INVALID_SPAN,
     NonRecordingSpan,
@@ -23,7 +24,7 @@ from wasmscope.host_shim._rejections import Rejections
 if TYPE_CHECKING:
     from wasmscope.host_shim._calls import CallFrame
 
-__all__ = ["GuestSpan", "Spans"]
+__all__ = ["GuestSpan", "RunningCalls", "Spans"]
 
 # An empty Context is falsy, which the logs API takes for "the current one".
 _NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
@@ -57,11 +58,24 @@ class GuestSpan:
         # Of its attributes; a set once there are more than it was started with.
         self._keys = keys
 
+    def was_started_in(self, frame: CallFrame) -> bool:
+        """Whether it was started during a call, or during one into the same guest that was nested in it."""
+        own = self.frame
+        while own is not None and own is not frame:
+            own = own.previous
+        return own is frame
+
     def keys(self) -> set[str]:
         """Give the keys of its attributes, to be added to."""
         if not isinstance(self._keys, set):
             self._keys = set(self._keys)
         return self._keys
+
+
+class RunningCalls(threading.local):
+    """The innermost call from the host into any guest that runs in each thread."""
+
+    frame: CallFrame | None = None
 
 
 class Spans:
@@ -71,11 +85,12 @@ class Spans:
     is bounded.
     """
 
-    __slots__ = ("_ended", "_limits", "_loose", "_next", "_open", "_remote", "frame", "rejections")
+    __slots__ = ("_calls", "_ended", "_limits", "_loose", "_next", "_open", "_remote", "rejections")
 
-    def __init__(self, limits: Limits, rejections: Rejections) -> None:
+    def __init__(self, limits: Limits, rejections: Rejections, calls: RunningCalls) -> None:
         self._limits = limits
         self.rejections = rejections
+        self._calls = calls
         self._next = 1
         self._open: dict[int, GuestSpan] = {}
         # Usable as parents and link targets only, oldest first. Apart, so that a remote context that many spans are
@@ -84,8 +99,11 @@ class Spans:
         self._remote: dict[int, SpanContext] = {}
         # Entries made outside of any call through the bridge (a start function, an export called directly).
         self._loose: list[GuestSpan] = []
-        self.frame: CallFrame | None = None
-        """The innermost call into this guest that is running."""
+
+    @property
+    def frame(self) -> CallFrame | None:
+        """The call that the guest runs in: into it, or into a guest that it is linked to."""
+        return self._calls.frame
 
     def __len__(self) -> int:
         """Count the open spans."""
@@ -108,7 +126,10 @@ class Spans:
         """
         handle = self._next
         self._next = handle + 1
-        self._open[handle] = GuestSpan(handle, span, fields, self.frame, keys)
+        frame = self._calls.frame
+        if frame is not None:
+            frame.tables.add(self)
+        self._open[handle] = GuestSpan(handle, span, fields, frame, keys)
         return handle
 
     def keep(self, context: SpanContext) -> int:
@@ -172,12 +193,9 @@ class Spans:
             The open span, or None: counted, unless there is just no current one.
         """
         if handle == 0:
-            stack = self._loose if self.frame is None else self.frame.entered
-            if stack:
-                return stack[-1]
-            if self.frame is not None:
-                return self.frame.target
-            return None
+            frame = self._calls.frame
+            stack = self._loose if frame is None else frame.entered
+            return stack[-1] if stack else None if frame is None else frame.target
         found = self._open.get(handle)
         if found is None:
             self._reject(handle, "ended")
@@ -195,7 +213,7 @@ class Spans:
         found = self.target(handle)
         if found is None:
             return
-        frame = self.frame
+        frame = self._calls.frame
         stack = self._loose if frame is None else frame.entered
         if len(stack) >= self._limits.span_depth:
             self.rejections.add("span_depth", f"{len(stack)} are entered")
@@ -203,28 +221,41 @@ class Spans:
         stack.append(found)
         found.entered += 1
         if frame is not None:
-            # No token is kept: the end of the call resets the context to what it was before.
-            attach(set_span_in_context(found.span, frame.context))
+            frame.attach_current()
 
     def exit(self, handle: int) -> None:
         """Take a span's innermost entry away."""
         if handle == 0:
             return
-        if not self._leave(handle):
-            self._reject(handle, "not_entered")
-
-    def _leave(self, handle: int) -> bool:
-        frame = self.frame
+        found = self._open.get(handle)
+        frame = self._calls.frame
         stack = self._loose if frame is None else frame.entered
         for index in range(len(stack) - 1, -1, -1):
-            if stack[index].handle == handle:
+            if stack[index] is found:
                 break
         else:
-            return False
+            self._reject(handle, "not_entered")
+            return
         stack.pop(index).entered -= 1
         if frame is not None and index == len(stack):
-            attach(set_span_in_context(stack[-1].span, frame.context) if stack else frame.context)
-        return True
+            frame.attach_current()
+
+    def _take_off(self, found: GuestSpan) -> None:
+        """Take all entries of a span away, those of the calls around the innermost one, too."""
+        frame = self._calls.frame
+        innermost = frame
+        while found.entered and frame is not None:
+            if found in frame.entered:
+                is_current = frame.entered[-1] is found
+                found.entered -= frame.entered.count(found)
+                frame.entered = [entry for entry in frame.entered if entry is not found]
+                if is_current and frame is innermost:
+                    frame.attach_current()
+                elif is_current:
+                    frame.is_stale = True
+            frame = frame.outer
+        if found.entered:
+            self._loose = [entry for entry in self._loose if entry is not found]
 
     def end(self, handle: int) -> None:
         """End a span, or forget a remote context."""
@@ -235,16 +266,10 @@ class Spans:
             if self._remote.pop(handle, None) is None:
                 self._reject(handle, "ended")
             return
-        while found.entered and self._leave(handle):
-            pass
+        if found.entered:
+            self._take_off(found)
         self._remember(self._ended, handle, found.span.get_span_context())
         found.span.end()
-
-    def end_call(self, frame: CallFrame) -> None:
-        """Drop what a call entered and did not exit."""
-        for entry in frame.entered:
-            entry.entered -= 1
-        frame.entered.clear()
 
     def fail(
         self,
@@ -262,11 +287,15 @@ class Spans:
             event: Attributes of an exception event, if there was one.
             end_time_ns: When they ended, if not now.
         """
-        doomed = [h for h, s in self._open.items() if frame is None or s.frame is frame]
+        doomed = [h for h, s in self._open.items() if frame is None or s.was_started_in(frame)]
         for handle in reversed(doomed):
             found = self._open.pop(handle)
             self._remember(self._ended, handle, found.span.get_span_context())
-            if event is not None:
-                found.span.add_event("exception", event)
-            found.span.set_status(Status(StatusCode.ERROR, reason))
-            found.span.end(end_time_ns)
+            try:
+                if event is not None:
+                    found.span.add_event("exception", event)
+                found.span.set_status(Status(StatusCode.ERROR, reason))
+                found.span.end(end_time_ns)
+            except Exception as error:
+                # A defect of the application's telemetry; the other spans are not to blame.
+                self.rejections.add("internal", repr(error))

@@ -31,10 +31,11 @@ def bridge(telemetry: Telemetry, native: bool) -> Bridge:
     return telemetry.bridge(native=native)
 
 
-@pytest.fixture(params=[False, True], ids=["32", "64"])
-def guest(request: pytest.FixtureRequest, bridge: Bridge) -> Guest:
-    """A guest of each width, under each binding."""
-    return Guest(bridge, memory64=bool(request.param))
+@pytest.fixture(params=[(False, True), (True, True), (False, False)], ids=["32-native", "64-native", "32-public"])
+def guest(request: pytest.FixtureRequest, telemetry: Telemetry) -> Guest:
+    """A guest of each width and binding; that of 64 bits under the public API is no different from these."""
+    memory64, native = request.param
+    return Guest(telemetry.bridge(native=native), memory64=memory64)
 
 
 @pytest.fixture

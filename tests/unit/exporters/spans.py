@@ -41,6 +41,7 @@ def span(
     events: Sequence[Event] = (),
     links: Sequence[Link] = (),
     scope: str = "test",
+    service: str | None = None,
 ) -> ReadableSpan:
     """Make a finished span."""
     if isinstance(parent, int):
@@ -49,7 +50,7 @@ def span(
         name,
         context_of(span_id, trace_id),
         parent,
-        RESOURCE,
+        RESOURCE if service is None else Resource({"service.name": service}),
         attributes,
         events,
         links,

@@ -131,6 +131,19 @@ class TestWords:
 
         assert "remote parent 0000000000000001" in render_traces([one], (), WIDE)
 
+    def test_other_service(self) -> None:
+        """A span of another service than its parent's says which."""
+        spans = [
+            span(1, None, 0, 9, service="shop"),
+            span(2, 1, 1, 8, name="same", service="shop"),
+            span(3, 2, 2, 5, name="other", service="rates"),
+        ]
+        text = render_traces(spans)
+
+        assert re.search("work  shop  +━", text)
+        assert re.search("same  +━", text)
+        assert re.search("other  rates  +━", text)
+
     def test_links(self) -> None:
         """A link names its target where that is recorded, else gives its ids."""
         links = [Link(context_of(1)), Link(context_of(9, trace_id=8), {"why": "because"})]
