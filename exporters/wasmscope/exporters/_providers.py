@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import Sampler
 from wasmscope.errors import ConfigurationError
 from wasmscope.exporters._delivery import Destination, FailureLog
 from wasmscope.exporters._otlp import SignalName
-from wasmscope.exporters._plugins import check_names, is_registered, listed, load
+from wasmscope.exporters._plugins import check_names, is_registered, listed, load, one_line
 from wasmscope.exporters._recording import Recording
 from wasmscope.exporters._wiring import Wiring
 
@@ -44,7 +44,7 @@ _SDK_SAMPLERS: Final = frozenset(
 _POLL_S: Final = 0.01
 _DOUBT_S: Final = 1.0
 """How long to wait for a destination that has only ever failed."""
-_GRACE_S: Final = 0.3
+_GRACE_S: Final = 0.5
 """How long threads may take to notice that delivery has been given up."""
 
 
@@ -93,6 +93,9 @@ class Providers:
 
         Waits until all is delivered, but no longer than the timeout, and not for a
         destination that has not taken anything yet and fails again now.
+
+        Call it while the program runs: at the interpreter's exit, when it is too late for
+        new threads, the SDK's own exit handlers deliver, without these bounds.
 
         Args:
             timeout_s: Seconds to wait at most.
@@ -233,7 +236,9 @@ def _explained() -> Generator[None]:
     try:
         yield
     except ValueError as error:
-        raise ConfigurationError(f"OpenTelemetry cannot be set up: {error}; check the OTEL_* variables") from error
+        raise ConfigurationError(
+            f"OpenTelemetry cannot be set up: {one_line(error)}; check the OTEL_* variables"
+        ) from error
 
 
 def _disabled() -> bool:

@@ -36,12 +36,13 @@ from wasmscope.exporters._tree import (
     Trace,
     self_intervals,
 )
-from wasmscope.exporters._units import duration_text
+from wasmscope.exporters._units import counted, duration_text
 
 __all__ = ["trace_lines"]
 
 _INDENT: Final = 3
 _TIME: Final = 8  # cells of a duration or an offset
+_LEGEND: Final = "━ itself  ─ below"
 _NAME_ROOM: Final = 24  # cells that indentation leaves for a name
 
 
@@ -66,7 +67,7 @@ def trace_lines(forest: Forest, layout: Layout) -> Iterator[Line]:
         yield from view.trace(trace)
     if hidden_traces:
         yield []
-        yield [Segment(f"… {hidden_traces:,} more traces", "dim")]
+        yield [Segment(f"… {counted(hidden_traces, 'more trace')}", "dim")]
     if forest.loose:
         if not first:
             yield []
@@ -82,7 +83,7 @@ class _Hidden:
     errors: int
 
     def __str__(self) -> str:
-        text = f"… {self.spans:,} more span{'s' if self.spans > 1 else ''}"
+        text = f"… {counted(self.spans, 'more span')}"
         if self.errors:
             text += f", {self.errors:,} failed"
         return text
@@ -122,6 +123,7 @@ class _View:
         width = layout.width
         self._bar = 0 if width < 72 else min(max(width // 5, 14), 32)
         self._self_time = width >= 100
+        self._legend_shown = False
         self._wide = width - _TIME - 2  # beside the time column
         self._left = self._wide - (self._bar + 2 if self._bar else 0)
         if self._self_time:
@@ -158,7 +160,7 @@ class _View:
                     stack.append(child)
 
     def _trace_head(self, trace: Trace) -> Line:
-        facts = [f"{trace.spans:,} span{'' if trace.spans == 1 else 's'}"]
+        facts = [counted(trace.spans, "span")]
         if len(trace.roots) > 1:
             facts.append(duration_text(trace.end_ns - trace.start_ns))
         if self._layout.verbose:
@@ -176,12 +178,17 @@ class _View:
         ]
         if trace.errors:
             line += [Segment(" · ", "dim"), Segment(f"{trace.errors:,} failed", "red")]
-        line = cut(line, self._wide if self._self_time else self._layout.width)
-        if self._self_time:
-            pad = self._wide - _TIME - cells(line)
-            if pad > 1:
-                titles = f"{'self':>{_TIME}}  {'total':>{_TIME}}"
-                line.append(Segment(" " * pad + titles, "dim"))
+        return self._titled(cut(line, self._layout.width))
+
+    def _titled(self, line: Line) -> Line:
+        """Put what bars and columns mean at the end of a trace's first line, if it fits there."""
+        times = f"{'self':>{_TIME}}  {'total':>{_TIME}}" if self._self_time else ""
+        legend = _LEGEND if self._bar and not self._legend_shown else ""
+        for titles in (f"{legend}  {times}".rstrip(), times):
+            pad = self._layout.width - cells(line) - cells([Segment(titles)])
+            if titles.strip() and pad > 1:
+                self._legend_shown |= _LEGEND in titles
+                return [*line, Segment(" " * pad + titles, "dim")]
         return line
 
     def _contents(self, children: Sequence[Node], records: Sequence[Record]) -> tuple[Iterator[_Item], int]:
@@ -196,7 +203,7 @@ class _View:
         kept = most_telling(records, self._layout.max_records)
         items: list[tuple[int, _Item]] = [(record.time_ns, record) for record in kept]
         if hidden := len(records) - len(kept):
-            items.append((kept[-1].time_ns, f"… {hidden:,} more records"))
+            items.append((kept[-1].time_ns, f"… {counted(hidden, 'more record')}"))
         items += branches
         items.sort(key=lambda item: item[0])
         return (item for _, item in items), len(branches)
@@ -310,7 +317,7 @@ class _View:
             ]
 
     def _block(self, tokens: Iterable[Token], prefix: str, *, max_lines: int) -> Iterator[Line]:
-        room = self._wide - cells([Segment(prefix)])
+        room = self._layout.width - cells([Segment(prefix)])
         for part in flow(tokens, room, max_lines=max_lines):
             yield [Segment(prefix, "dim"), *part]
 
@@ -369,9 +376,9 @@ def _lost(node: Node) -> str:
     """Say what the SDK's limits took from a span."""
     span = node.span
     counts = {
-        "attributes": span.dropped_attributes,
-        "events": span.dropped_events,
-        "links": span.dropped_links,
+        "attribute": span.dropped_attributes,
+        "event": span.dropped_events,
+        "link": span.dropped_links,
     }
-    text = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    text = ", ".join(counted(count, noun) for noun, count in counts.items() if count)
     return f"over the limits: {text}" if text else ""

@@ -23,7 +23,7 @@ from wasmscope.exporters._delivery import (
     FailureLog,
 )
 from wasmscope.exporters._otlp import OtlpTarget, Protocol, SignalName, otlp_target
-from wasmscope.exporters._plugins import listed, load
+from wasmscope.exporters._plugins import listed, load, one_line
 
 __all__ = ["Wiring"]
 
@@ -114,7 +114,7 @@ class Wiring:
         try:
             made = factory(**arguments)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {one_line(error)}"
             raise ConfigurationError(
                 f"the exporter to {destination.name} cannot be made ({reason}); check the OTEL_EXPORTER_* variables"
             ) from error
@@ -140,13 +140,13 @@ class Wiring:
     def _attach(self, made: object, destination: Destination, queue: int | None) -> None:
         log = self.failure_log
         if isinstance(made, SpanExporter):
-            destination.watch("spans", made, log)
+            destination.watch("span", made, log)
             self.span_processors.append(CountedSpans(made, destination, queue))
         elif isinstance(made, LogRecordExporter):
-            destination.watch("log records", made, log)
+            destination.watch("log record", made, log)
             self.log_record_processors.append(CountedLogs(made, destination, queue))
         elif isinstance(made, MetricExporter):
-            destination.watch("metric points", made, log)
+            destination.watch("metric point", made, log)
             self.metric_readers.append(PeriodicExportingMetricReader(made))
         elif isinstance(made, MetricReader):
             self.metric_readers.append(made)
