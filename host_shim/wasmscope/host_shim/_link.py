@@ -15,6 +15,7 @@ from wasmscope.host_shim import _abi, _assemblyscript
 from wasmscope.host_shim._callbacks import public_callback, raw_callback
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
+from wasmscope.host_shim._runtime import GuestBytes
 from wasmscope.host_shim._wasi import Environment, Stdio
 from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, public_view
 from wasmscope.host_shim._wasmtime_ffi import CALLBACK, FINALIZER, SPACE_START, Native, store_address
@@ -386,10 +387,10 @@ class _CallerMemory:
     def is_fixed(self) -> bool:
         return False
 
-    def view(self) -> memoryview:
+    def view(self) -> GuestBytes:
         return self.refreshed()
 
-    def refreshed(self) -> memoryview:
+    def refreshed(self) -> GuestBytes:
         return public_view(self._memory, self._caller)
 
     def size_bytes(self) -> int:
