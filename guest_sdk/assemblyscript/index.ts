@@ -1,5 +1,6 @@
 import * as host from "./assembly/wasmscope_v1";
-import { writeFirst } from "./assembly/text";
+import { I64, STRING } from "./assembly/attributes";
+import { writeFirst, writeShort } from "./assembly/text";
 
 export { Attributes } from "./assembly/attributes";
 export {
@@ -53,17 +54,44 @@ export function abort(
   line: u32 = 0,
   column: u32 = 0,
 ): void {
-  // Fixed room, because the heap itself may be what aborts. It fits the type,
-  // both texts at three bytes a unit, and `:line:column`.
-  const type = memory.data(4000);
+  // Fixed room, because the heap itself may be what aborts. It fits what is
+  // written below, the texts at three bytes a unit.
+  const type = memory.data(5000);
   const text = writeFirst(changetype<usize>("abort"), 5, type);
   const stack = writeFirst(changetype<usize>(message), MESSAGE_UNITS, text);
-  let end = writeFirst(changetype<usize>(file), FILE_UNITS, stack);
-  if (file) end = decimal(column, decimal(line, end));
-  const typeSize = text - type;
-  const textSize = stack - text;
-  host.exception(0, type, typeSize, text, textSize, stack, end - stack, 0, 0);
+  const place = writeFirst(changetype<usize>(file), FILE_UNITS, stack);
+  let attributes = place;
+  let end = place;
+  if (file) {
+    attributes = decimal(column, decimal(line, place));
+    end = writeShort(changetype<usize>("code.file.path"), attributes);
+    store<u8>(end, STRING);
+    store<u32>(end, place - stack, 1);
+    memory.copy(end + 5, stack, place - stack);
+    end += 5 + (place - stack);
+    end = integer(changetype<usize>("code.line.number"), line, end);
+    end = integer(changetype<usize>("code.column.number"), column, end);
+  }
+  host.exception(
+    0,
+    type,
+    text - type,
+    text,
+    stack - text,
+    stack,
+    attributes - stack,
+    attributes,
+    end - attributes,
+  );
   unreachable();
+}
+
+/** Writes an attribute at `to` and returns the end. */
+function integer(key: usize, value: u32, to: usize): usize {
+  const end = writeShort(key, to);
+  store<u8>(end, I64);
+  store<u64>(end, value, 1);
+  return end + 9;
 }
 
 /** Writes a colon and the number at `to` and returns the end. */

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 from wasmscope.errors import ConfigurationError
 
-__all__ = ["check_names", "is_registered", "listed", "load"]
+__all__ = ["check_names", "is_registered", "listed", "load", "one_line"]
 
 
 def listed(variable: str) -> list[str]:
@@ -34,9 +34,14 @@ def load(variable: str, group: str, name: str) -> Callable[..., object]:
         loaded: Callable[..., object] = entry.load()
     except Exception as error:
         raise ConfigurationError(
-            f"{variable}={name}: {entry.value} cannot be loaded ({error}); is the package that it is from complete?"
+            f"{variable}={name}: {entry.value} cannot be loaded ({one_line(error)}); is the package that it is from complete?"
         ) from error
     return loaded
+
+
+def one_line(error: Exception) -> str:
+    """Give what an error says without its line breaks."""
+    return " ".join(str(error).split())
 
 
 def is_registered(group: str, name: str) -> bool:

@@ -44,7 +44,7 @@ _SDK_SAMPLERS: Final = frozenset(
 _POLL_S: Final = 0.01
 _DOUBT_S: Final = 1.0
 """How long to wait for a destination that has only ever failed."""
-_GRACE_S: Final = 0.3
+_GRACE_S: Final = 0.5
 """How long threads may take to notice that delivery has been given up."""
 
 
@@ -93,6 +93,9 @@ class Providers:
 
         Waits until all is delivered, but no longer than the timeout, and not for a
         destination that has not taken anything yet and fails again now.
+
+        Call it while the program runs: at the interpreter's exit, when it is too late for
+        new threads, the SDK's own exit handlers deliver, without these bounds.
 
         Args:
             timeout_s: Seconds to wait at most.

@@ -42,6 +42,7 @@ __all__ = ["trace_lines"]
 
 _INDENT: Final = 3
 _TIME: Final = 8  # cells of a duration or an offset
+_LEGEND: Final = "━ itself  ─ below"
 _NAME_ROOM: Final = 24  # cells that indentation leaves for a name
 
 
@@ -122,6 +123,7 @@ class _View:
         width = layout.width
         self._bar = 0 if width < 72 else min(max(width // 5, 14), 32)
         self._self_time = width >= 100
+        self._legend_shown = False
         self._wide = width - _TIME - 2  # beside the time column
         self._left = self._wide - (self._bar + 2 if self._bar else 0)
         if self._self_time:
@@ -176,12 +178,17 @@ class _View:
         ]
         if trace.errors:
             line += [Segment(" · ", "dim"), Segment(f"{trace.errors:,} failed", "red")]
-        line = cut(line, self._wide if self._self_time else self._layout.width)
-        if self._self_time:
-            pad = self._wide - _TIME - cells(line)
-            if pad > 1:
-                titles = f"{'self':>{_TIME}}  {'total':>{_TIME}}"
-                line.append(Segment(" " * pad + titles, "dim"))
+        return self._titled(cut(line, self._layout.width))
+
+    def _titled(self, line: Line) -> Line:
+        """Put what bars and columns mean at the end of a trace's first line, if it fits there."""
+        times = f"{'self':>{_TIME}}  {'total':>{_TIME}}" if self._self_time else ""
+        legend = _LEGEND if self._bar and not self._legend_shown else ""
+        for titles in (f"{legend}  {times}".rstrip(), times):
+            pad = self._layout.width - cells(line) - cells([Segment(titles)])
+            if titles.strip() and pad > 1:
+                self._legend_shown |= _LEGEND in titles
+                return [*line, Segment(" " * pad + titles, "dim")]
         return line
 
     def _contents(self, children: Sequence[Node], records: Sequence[Record]) -> tuple[Iterator[_Item], int]:
@@ -310,7 +317,7 @@ class _View:
             ]
 
     def _block(self, tokens: Iterable[Token], prefix: str, *, max_lines: int) -> Iterator[Line]:
-        room = self._wide - cells([Segment(prefix)])
+        room = self._layout.width - cells([Segment(prefix)])
         for part in flow(tokens, room, max_lines=max_lines):
             yield [Segment(prefix, "dim"), *part]
 

@@ -23,7 +23,7 @@ from wasmscope.exporters._delivery import (
     FailureLog,
 )
 from wasmscope.exporters._otlp import OtlpTarget, Protocol, SignalName, otlp_target
-from wasmscope.exporters._plugins import listed, load
+from wasmscope.exporters._plugins import listed, load, one_line
 
 __all__ = ["Wiring"]
 
@@ -114,7 +114,7 @@ class Wiring:
         try:
             made = factory(**arguments)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {one_line(error)}"
             raise ConfigurationError(
                 f"the exporter to {destination.name} cannot be made ({reason}); check the OTEL_EXPORTER_* variables"
             ) from error

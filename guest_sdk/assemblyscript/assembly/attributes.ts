@@ -2,9 +2,9 @@ import { bound, objectSize, shortBound, write, writeShort } from "./text";
 
 // The types of values.
 const EMPTY: u8 = 0;
-const STRING: u8 = 1;
+export const STRING: u8 = 1;
 const BOOL: u8 = 2;
-const I64: u8 = 3;
+export const I64: u8 = 3;
 const F64: u8 = 4;
 const BYTES: u8 = 5;
 const ARRAY: u8 = 6;

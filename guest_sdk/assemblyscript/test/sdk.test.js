@@ -402,8 +402,16 @@ for (const runtime of runtimes) {
           assert.equal(type, hexOf("abort"));
           assert.equal(text, hexOf(message));
           const place = Buffer.from(stack, "hex").toString();
-          assert.match(place, /^test\/guest\.ts:\d\d\d:3$/);
-          assert.equal(attributes, "");
+          assert.match(place, /^test\/guest\.ts:\d+:3$/);
+          const line = Number(place.split(":")[1]);
+          assert.equal(
+            attributes,
+            packedHere([
+              ["code.file.path", { string: "test/guest.ts" }],
+              ["code.line.number", { i64: line }],
+              ["code.column.number", { i64: 3 }],
+            ]),
+          );
         }
       });
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import Token
-from typing import Final
+from typing import Final, ParamSpec
 
 from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode, Tracer, get_current_span, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    Span,
+    Status,
+    StatusCode,
+    Tracer,
+    get_current_span,
+    set_span_in_context,
+)
 
 from wasmscope.host_shim._accounting import CallCost, Usage
 from wasmscope.host_shim._clock import Stretch, ThreadClock
@@ -28,7 +38,7 @@ from wasmscope.host_shim.attributes import (
 
 __all__ = ["CallFrame", "Caller"]
 
-
+P = ParamSpec("P")
 # What the host sets on the span of a call; guests' attributes leave room for it.
 _HOSTS_KEYS: Final = frozenset(
     {
@@ -63,6 +73,7 @@ class CallFrame:
         cpu_ns: CPU time of the guest's own code, once stopped.
         duration_ns: Wall time, once stopped.
         reported: What the guest last said by ``exception``, or None.
+        pending: What interrupted a telemetry call (a KeyboardInterrupt), for the host to raise when the guest is done.
         counts: Whether it counts as a call.
     """
 
@@ -80,6 +91,7 @@ class CallFrame:
         "entered",
         "is_stale",
         "outer",
+        "pending",
         "previous",
         "reported",
         "span",
@@ -103,6 +115,7 @@ class CallFrame:
         self.entered: list[GuestSpan] = []
         self.target = GuestSpan(0, span, (), self, _HOSTS_KEYS)
         self.reported: str | None = None
+        self.pending: BaseException | None = None
         self.counts = counts
         self._token: Token[Context] | None = None
         self._fuel_before: int | None = None
@@ -188,13 +201,12 @@ class Caller:
                 the child of: an application that loads its plugins at start does not want a trace for each.
         """
         parent = get_current()
-        if not is_instantiation:
-            attributes = {**self._attributes, "code.function.name": function}
-            span = self._tracer.start_span(f"wasm.call {function}", context=parent, attributes=attributes)
-        elif get_current_span(parent).get_span_context().is_valid:
-            span = self._tracer.start_span("wasm.instantiate", context=parent, attributes=self._attributes)
-        else:
-            span = INVALID_SPAN
+        try:
+            span = self._start_span(function, parent, is_instantiation=is_instantiation)
+        except Exception as error:
+            # A defect of the application's telemetry; the call is not to blame.
+            self._guest.failed(error)
+            span = NonRecordingSpan(get_current_span(parent).get_span_context())
         context = set_span_in_context(span, parent)
         calls, guest = self._calls, self._guest
         frame = CallFrame(span, context, calls.frame, guest.frame, counts=not is_instantiation)
@@ -207,6 +219,14 @@ class Caller:
         # Last, so that only the call itself is measured.
         frame.stretch = guest.stretch = self._clock.push(is_guest=True)
         return frame
+
+    def _start_span(self, function: str, parent: Context, *, is_instantiation: bool) -> Span:
+        if not is_instantiation:
+            attributes = {**self._attributes, "code.function.name": function}
+            return self._tracer.start_span(f"wasm.call {function}", context=parent, attributes=attributes)
+        if get_current_span(parent).get_span_context().is_valid:
+            return self._tracer.start_span("wasm.instantiate", context=parent, attributes=self._attributes)
+        return INVALID_SPAN
 
     def stop(self, frame: CallFrame) -> None:
         """Stop the clocks of a call that is over.
@@ -249,11 +269,6 @@ class Caller:
         for entry in frame.entered:
             entry.entered -= 1
         frame.entered.clear()
-        if failure is not None and is_error:
-            reason = frame.reported or failure.message
-            for spans in {guest.spans, *frame.tables}:
-                spans.fail(frame, reason, failure.event())
-            self._fail(frame.span, reason, failure)
         self._calls.frame = frame.outer
         guest.frame = previous
         guest.stretch = None if previous is None else previous.stretch
@@ -263,11 +278,23 @@ class Caller:
             previous.tables |= frame.tables
         if frame.outer is not None:
             frame.outer.refresh()
-        self._finish(frame.span, cost, failure)
         grown = 0 if memory_bytes is None else memory_bytes - self._memory_bytes
         self._memory_bytes += grown
         self._usage.add_call(cost, grown_bytes=grown, is_call=frame.counts, is_error=is_error)
+        # Last, and whatever the application's processors make of it.
+        if failure is not None and is_error:
+            reason = frame.reported or failure.message
+            for spans in {guest.spans, *frame.tables}:
+                spans.fail(frame, reason, failure.event())
+            self._try(self._fail, frame.span, reason, failure)
+        self._try(self._finish, frame.span, cost, failure)
         return cost
+
+    def _try(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except Exception as error:
+            self._guest.failed(error)
 
     def _leave_store(self, frame: CallFrame) -> None:
         key = self._store_key

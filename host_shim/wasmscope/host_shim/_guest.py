@@ -82,7 +82,6 @@ class Guest:
         "_view",
         "frame",
         "identity",
-        "pending",
         "rejections",
         "spans",
         "stretch",
@@ -109,8 +108,6 @@ class Guest:
         """The innermost call into this guest that is running."""
         self.stretch: Stretch | None = None
         """The time of the innermost call into this guest that is running."""
-        self.pending: BaseException | None = None
-        """What interrupted a telemetry call (a KeyboardInterrupt), for the host to raise when the guest is done."""
         self._signals = signals
         self._emit = signals.logger.emit
         self._limits = limits
@@ -171,10 +168,11 @@ class Guest:
 
     def failed(self, error: BaseException) -> None:
         """Note what a telemetry call raised: a defect of ours or of an SDK, or an interrupt for the host."""
-        if isinstance(error, Exception):
+        frame = self.spans.frame
+        if isinstance(error, Exception) or frame is None:
             self.rejections.add("internal", repr(error))
         else:
-            self.pending = error
+            frame.pending = error
 
     # Reading and writing the guest's memory.
 

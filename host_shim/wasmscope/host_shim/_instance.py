@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 import wasmtime
 
@@ -13,7 +13,6 @@ from wasmscope.errors import ExportError
 from wasmscope.host_shim._calls import Caller, CallFrame
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._link import Binding
-from wasmscope.host_shim._traps import Failure
 from wasmscope.host_shim._wasmtime import failure_of
 from wasmscope.host_shim._wasmtime_ffi import Native, take_func, take_instance, value_type_name
 
@@ -51,13 +50,14 @@ class CallRunner:
             is_instantiation: Whether it is not an export that is called, but the module being instantiated.
         """
         frame = self._caller.begin(name, is_instantiation=is_instantiation)
+        failed: BaseException | None = None
+        result: Any = None
         try:
             result = function(*args)
         except BaseException as error:
-            self._caller.stop(frame)
-            self._raise(frame, error)
+            failed = error
         self._caller.stop(frame)
-        self._end(frame, None)
+        self._end(frame, failed)
         return result
 
     def run_native(self, native: Native, name: str, prepared: tuple[Any, ...]) -> None:
@@ -69,39 +69,37 @@ class CallRunner:
             prepared: What `Native.prepare` gave.
         """
         frame = self._caller.begin(name)
+        failed: BaseException | None = None
+        error: int | None = None
         try:
             error = native.run(prepared)
         except BaseException as interrupt:
-            self._caller.stop(frame)
-            self._raise(frame, interrupt)
+            failed = interrupt
         self._caller.stop(frame)
-        try:
-            native.check(prepared, error)
-        except BaseException as raised:
-            self._raise(frame, raised)
-        self._end(frame, None)
+        if failed is None:
+            try:
+                native.check(prepared, error)
+            except BaseException as raised:
+                failed = raised
+        self._end(frame, failed)
 
-    def _raise(self, frame: CallFrame, error: BaseException) -> NoReturn:
-        """End a call that failed, and pass the failure on."""
-        # The package keeps a host function's exception in one place for all threads: what arrives may be another
-        # thread's, or a bare trap.
-        own = frame.stretch.error
-        if own is not None and own is not error:
-            self._end(frame, failure_of(own))
-            raise own from None
-        self._end(frame, failure_of(error))
-        raise error
-
-    def _end(self, frame: CallFrame, failure: Failure | None) -> None:
+    def _end(self, frame: CallFrame, error: BaseException | None) -> None:
+        """End a call, and raise what failed it."""
         binding = self._binding
-        is_outermost = frame.previous is None
-        if binding.stdio is not None and is_outermost:
+        if error is not None and frame.stretch.error is not None:
+            # Told by the host function itself: what came through wasmtime-py may be another thread's, or a bare trap.
+            error = frame.stretch.error
+        frame.stretch.error = None
+        if binding.stdio is not None and frame.previous is None:
             binding.stdio.flush()
-        self._caller.end(frame, failure)
-        pending = binding.guest.pending
-        if pending is not None and is_outermost:
-            binding.guest.pending = None
-            raise pending
+        self._caller.end(frame, None if error is None else failure_of(error))
+        raised, frame.pending = frame.pending or error, None
+        if raised is not None:
+            try:
+                raise raised
+            finally:
+                # A traceback holds this call's variables: no circle of the two.
+                del raised, error, frame
 
 
 _PACK_F32: Final = Struct("<fi").pack

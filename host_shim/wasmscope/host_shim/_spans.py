@@ -291,7 +291,11 @@ class Spans:
         for handle in reversed(doomed):
             found = self._open.pop(handle)
             self._remember(self._ended, handle, found.span.get_span_context())
-            if event is not None:
-                found.span.add_event("exception", event)
-            found.span.set_status(Status(StatusCode.ERROR, reason))
-            found.span.end(end_time_ns)
+            try:
+                if event is not None:
+                    found.span.add_event("exception", event)
+                found.span.set_status(Status(StatusCode.ERROR, reason))
+                found.span.end(end_time_ns)
+            except Exception as error:
+                # A defect of the application's telemetry; the other spans are not to blame.
+                self.rejections.add("internal", repr(error))

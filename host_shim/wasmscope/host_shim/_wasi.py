@@ -64,7 +64,10 @@ class StdioLines:
         line = raw.decode("utf-8", "replace").removesuffix("\r")
         if line:
             # A stream says nothing about severity: it stays unspecified.
-            self._guest.emit(0, line, {"log.iostream": self._stream, **self._guest.identity.attributes()})
+            try:
+                self._guest.emit(0, line, {"log.iostream": self._stream, **self._guest.identity.attributes()})
+            except BaseException as error:
+                self._guest.failed(error)
 
 
 class Stdio:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import re
 import struct
 import sys
 from typing import Any, Final, cast
@@ -42,6 +43,8 @@ FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 SPACE_START: Final = 4096
 """Where `Native.space` begins: nothing of interest lies in the first page, and a view of address 0 is none."""
 
+# How wasmtime-py's trampoline calls the trap that it makes of an exception, as a line of the text of the failure.
+_RAISED: Final = re.compile(r"^\s*(\d+: )?python exception$", re.MULTILINE)
 _PYBUF_WRITE: Final = 0x200
 _MOST_PAGES: Final = 65_536
 
@@ -256,8 +259,10 @@ class Native:
             failure = wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
         else:
             failure = wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t)))
-        # A host function's Python exception goes first.
-        _func.maybe_raise_last_exn()
+        # wasmtime-py keeps the exception that a host function raised in one place for all threads. It is this call's
+        # only if that is what failed it.
+        if _RAISED.search(str(failure)):
+            _func.maybe_raise_last_exn()
         raise failure
 
     def trap(self, message: str) -> int:

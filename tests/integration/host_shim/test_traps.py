@@ -359,8 +359,9 @@ class TestHostExceptions:
             outer.call("run")
         assert raised.value.trap_code is wasmtime.TrapCode.UNREACHABLE
 
-    def test_right_thread(self, bridge: Bridge) -> None:
-        """Threads that raise at once each get their own exception, and a trap stays a trap."""
+    def test_right_thread(self, bridge: Bridge, native: bool) -> None:
+        """Threads that raise at once each get their own exception, with its own cause. A trap stays a trap; not under
+        the public API, where wasmtime-py itself may put another thread's exception in its place."""
         wrong: list[object] = []
         start = threading.Barrier(4)
 
@@ -369,19 +370,20 @@ class TestHostExceptions:
             turns = iter(errors)
 
             def fail() -> None:
-                raise next(turns)
+                raise next(turns) from cause
 
+            cause = ValueError(str(number))
             linker = bridge.linker(engine())
             linker.define_func("host", "f", wasmtime.FuncType([], []), fail)
             instance = instance_of(bridge, RAISES, linker)
             start.wait()
             for error in errors:
-                for export in ("run", "trap"):
+                for export in ("run", "trap") if native else ("run",):
                     try:
                         instance.call(export)
                         wrong.append("returned")
                     except Problem as got:
-                        if export == "trap" or got is not error:
+                        if export == "trap" or got is not error or got.__cause__ is not cause:
                             wrong.append((export, got))
                     except wasmtime.Trap as trap:
                         if export == "run":

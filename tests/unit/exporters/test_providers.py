@@ -122,8 +122,8 @@ class TestUndelivered:
         providers.shutdown()
         ended = time.monotonic()
 
-        assert spoken - started < 0.5
-        assert ended - spoken < 2.5
+        assert spoken - started < 2
+        assert ended - spoken < 5
         (line,) = providers.report()
         assert f"3 spans, 3 log records, 2 metric points not delivered to {endpoint} ({protocol}): " in line
         assert "connection refused; is a collector listening there?" in line
@@ -138,7 +138,7 @@ class TestUndelivered:
             started = time.monotonic()
             providers.shutdown(timeout_s=1)
 
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 4
             (line,) = providers.report()
             assert "3 spans, 3 log records, 2 metric points not delivered" in line
             assert "no answer in time" in line
@@ -419,12 +419,21 @@ class TestMistakes:
         with pytest.raises(ConfigurationError, match=r"http://localhost:4317.*soon.*OTEL_EXPORTER"):
             providers_from_environment(otlp=True)
 
-    def test_processor_setting(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """So is a setting of the batch processors."""
-        monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
+    @pytest.mark.parametrize(
+        ("variable", "message"),
+        [
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "max_queue_size"),
+            ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "max_export_batch_size"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "interval value 0.0 is invalid"),
+        ],
+    )
+    def test_processor_setting(self, variable: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So is a setting of the batch processors and of the metric reader."""
+        monkeypatch.setenv(variable, "0")
 
-        with pytest.raises(ConfigurationError, match="max_queue_size"):
+        with pytest.raises(ConfigurationError, match=message) as raised:
             providers_from_environment(otlp=True)
+        assert "\n" not in str(raised.value)
 
     def test_endpoint(self) -> None:
         """A switch that is no URL is refused before anything runs."""
