@@ -36,7 +36,11 @@ _FORWARDED: Final = {
 
 
 def function_types(*, memory64: bool) -> dict[str, wasmtime.FuncType]:
-    """Make wasmtime's types of the ABI's functions."""
+    """Make wasmtime's types of the ABI's functions.
+
+    A type belongs to the first engine that it is used with, and wasmtime ends the process where it meets another: so
+    none is kept.
+    """
     make: dict[str, Callable[[], wasmtime.ValType]] = {
         "i32": wasmtime.ValType.i32,
         "i64": wasmtime.ValType.i64,
@@ -128,8 +132,6 @@ class Natives:
         )
         self._is_fixed: weakref.WeakKeyDictionary[wasmtime.Engine, bool] = weakref.WeakKeyDictionary()
         self._sentinel = CALLBACK(_return_at_once)
-        self._sentinel_type = wasmtime.FuncType([], [])
-        self._types = {width: function_types(memory64=width) for width in (False, True)}
 
     # Guests come and go.
 
@@ -156,7 +158,7 @@ class Natives:
             collected: Called when nobody refers to the store any more; it is all there is without the C API.
         """
         if self.native is not None:
-            self.native.func(store, self._sentinel_type, self._sentinel, key, finalizer)
+            self.native.func(store, wasmtime.FuncType([], []), self._sentinel, key, finalizer)
         else:
             weakref.finalize(store, collected, key).atexit = False
 
@@ -220,12 +222,11 @@ class Natives:
 
     def abi(self, store: wasmtime.Store, binding: Binding, item: PlannedImport) -> wasmtime.Func:
         """Make one of the ABI's functions for one guest."""
-        assert binding.plan is not None
+        assert binding.plan is not None and item.kind is not None
         memory64 = binding.plan.memory64
-        kind = self._types[memory64][item.name]
         if self.native is not None:
             callback = self._callback(item.name, memory64=memory64, by_context=False)
-            return self.native.func(store, kind, callback, binding.key)
+            return self.native.func(store, item.kind, callback, binding.key)
         function = public_callback(
             item.name,
             _abi.FUNCTIONS[item.name],
@@ -233,11 +234,11 @@ class Natives:
             find=lambda: binding.guest,
             failed=binding.guest.failed,
         )
-        return wasmtime.Func(store, kind, function)
+        return wasmtime.Func(store, item.kind, function)
 
     def define(self, linker: wasmtime.Linker, *, memory64: bool) -> None:
         """Define the ABI in a linker, for guests that are told apart by their store."""
-        for name, kind in self._types[memory64].items():
+        for name, kind in function_types(memory64=memory64).items():
             if self.native is not None:
                 callback = self._callback(name, memory64=memory64, by_context=True)
                 self.native.define(linker, _abi.MODULE, name, kind, callback, 1)
