@@ -19,7 +19,7 @@ from wasmscope.host_shim._packed import Attributes, Packed, cut_text, fit
 from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim._runtime import NOTHING, GuestBytes, GuestMemory
 from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
-from wasmscope.host_shim._spans import GuestSpan, RunningCalls, Spans
+from wasmscope.host_shim._spans import LOST, GuestSpan, RunningCalls, Spans
 from wasmscope.host_shim._tracestate import TRACEPARENT_BYTES, TRACESTATE_BYTES, is_tracestate
 from wasmscope.host_shim.attributes import LOG_MARKER, TRUNCATED
 
@@ -569,7 +569,7 @@ class Guest:
         frame = self.spans.frame
         if frame is not None:
             frame.reported = f"{kind}: {message}" if kind else message
-        target = self.spans.target(span)
+        target = self.spans.target(0 if span == LOST else span)
         if target is None or not target.span.is_recording():
             self.emit(_ERROR, message, self._fit({**known, **self._base}, attributes))
         elif self._may_add_event(target):
