@@ -16,6 +16,7 @@ from wasmscope.host_shim import _abi, _assemblyscript
 from wasmscope.host_shim._callbacks import public_callback, raw_callback
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
+from wasmscope.host_shim._runtime import GuestBytes
 from wasmscope.host_shim._wasi import Environment, Stdio
 from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, public_view
 from wasmscope.host_shim._wasmtime_ffi import CALLBACK, SPACE_START, Native, store_address
@@ -36,7 +37,11 @@ _FORWARDED: Final = {
 
 
 def function_types(*, memory64: bool) -> dict[str, wasmtime.FuncType]:
-    """Make wasmtime's types of the ABI's functions."""
+    """Make wasmtime's types of the ABI's functions.
+
+    A type belongs to the first engine that it is used with, and wasmtime ends the process where it meets another: so
+    none is kept.
+    """
     make: dict[str, Callable[[], wasmtime.ValType]] = {
         "i32": wasmtime.ValType.i32,
         "i64": wasmtime.ValType.i64,
@@ -411,10 +416,10 @@ class _CallerMemory:
     def is_fixed(self) -> bool:
         return False
 
-    def view(self) -> memoryview:
+    def view(self) -> GuestBytes:
         return self.refreshed()
 
-    def refreshed(self) -> memoryview:
+    def refreshed(self) -> GuestBytes:
         return public_view(self._memory, self._caller)
 
     def size_bytes(self) -> int:

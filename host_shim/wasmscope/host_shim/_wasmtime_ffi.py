@@ -15,14 +15,17 @@ import re
 import struct
 import sys
 import weakref
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import wasmtime
+
+from wasmscope.host_shim._runtime import GuestBytes
 
 __all__ = [
     "CALLBACK",
     "SPACE_START",
     "Native",
+    "bytes_at",
     "store_address",
     "take_func",
     "take_instance",
@@ -89,11 +92,11 @@ class Native:
         self._func_call = bind("wasmtime_func_call_unchecked", void, void, void, void, size, void, gil=False)
         self._error_delete = bind("wasmtime_error_delete", None, void)
         self._trap_delete = bind("wasm_trap_delete", None, void)
-        self._view = ctypes.PYFUNCTYPE(ctypes.py_object, void, ctypes.c_ssize_t, ctypes.c_int)(
+        view = ctypes.PYFUNCTYPE(ctypes.py_object, void, ctypes.c_ssize_t, ctypes.c_int)(
             ("PyMemoryView_FromMemory", ctypes.pythonapi)
         )
         self._idle = CALLBACK(_do_nothing)
-        self.space = self.view(SPACE_START, sys.maxsize - SPACE_START)
+        self.space: memoryview = view(SPACE_START, sys.maxsize - SPACE_START, _PYBUF_WRITE)
         """The address space. A struct reads all of a call's arguments out of it in one step, where they lie."""
 
     @classmethod
@@ -305,11 +308,6 @@ class Native:
         kind: Any = item.kind
         return item.of.memory if kind == _ffi.WASMTIME_EXTERN_MEMORY.value else None
 
-    def view(self, address: int, size: int) -> memoryview:
-        """Give a writable view of memory. It must not be used after the memory moved or went."""
-        result: memoryview = self._view(address, size, _PYBUF_WRITE)
-        return result
-
     def is_fixed(self, engine: wasmtime.Engine) -> bool:
         """Find out whether an engine's 32-bit memories stay where they are when they grow.
 
@@ -335,6 +333,12 @@ class Native:
 
 def _do_nothing(_env: int, _caller: int, _at: int, _count: int) -> int:
     return 0
+
+
+def bytes_at(address: int, size: int) -> GuestBytes:
+    """Give bytes anywhere. They must not be touched after the memory moved or went."""
+    # Of all that Python has, a slice of a ctypes array is the quickest way to a copy.
+    return cast("GuestBytes", (ctypes.c_char * size).from_address(address))
 
 
 def store_address(store: wasmtime.Store) -> int:
