@@ -64,7 +64,8 @@ def trace(guest: Guest, message: int, count: int, values: tuple[float, ...], *, 
         values: Five numbers.
         limit: Most bytes of the text.
     """
-    given = values[: min(count, len(values))]
+    # An i32: a negative count is none.
+    given = values[: 0 if count >= 1 << 31 else count]
     attributes = {"arguments": given} if given else {}
     guest.emit(_TRACE_SEVERITY, _string(guest, message, limit), {**attributes, **guest.identity.attributes()})
 
