@@ -15,6 +15,7 @@ import re
 import struct
 import sys
 import weakref
+from importlib.metadata import version as distribution_version
 from typing import Any, Final, cast
 
 import wasmtime
@@ -108,7 +109,7 @@ class Native:
         except Exception as error:  # whatever a future release changes
             _logger.info(
                 "wasmtime %s is bound by its public API, which makes telemetry calls slower: %s",
-                getattr(wasmtime, "__version__", "?"),
+                distribution_version("wasmtime"),
                 error,
             )
             return None
