@@ -15,7 +15,6 @@ import re
 import struct
 import sys
 import weakref
-from importlib.metadata import version as distribution_version
 from typing import Any, Final, cast
 
 import wasmtime
@@ -109,7 +108,7 @@ class Native:
         except Exception as error:  # whatever a future release changes
             _logger.info(
                 "wasmtime %s is bound by its public API, which makes telemetry calls slower: %s",
-                distribution_version("wasmtime"),
+                version("wasmtime"),
                 error,
             )
             return None
