@@ -15,15 +15,25 @@ import re
 import struct
 import sys
 import weakref
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import wasmtime
 
 from wasmscope.host_shim._runtime import GuestBytes
+from wasmscope.host_shim._version import version
+
+if TYPE_CHECKING:
+    from wasmtime._instance import InstanceExports
+else:
+    try:
+        from wasmtime._instance import InstanceExports
+    except ImportError:  # a release that keeps it elsewhere: its users lose nothing but the type's name
+        from collections.abc import Mapping as InstanceExports
 
 __all__ = [
     "CALLBACK",
     "SPACE_START",
+    "InstanceExports",
     "Native",
     "bytes_at",
     "store_address",
