@@ -62,6 +62,7 @@ class Binding:
         guest: The guest.
         plan: What it imports.
         stdio: Its watched output, or None.
+        has_aborted: Whether it called ``env.abort`` in the call that runs.
         environment: Its environment, or None.
         context: Address of its store's context, if it was adopted.
         forward: Calls a WASI function of the linker on the guest's memory: name, arguments -> errno.
@@ -72,6 +73,7 @@ class Binding:
         self.guest = guest
         self.plan = plan
         self.stdio: Stdio | None = None
+        self.has_aborted = False
         self.environment: Environment | None = None
         self.forward: Callable[[str, tuple[int, ...]], int] | None = None
         self.context: int | None = None
@@ -447,6 +449,7 @@ def _f64(values: Any, index: int) -> float:
 
 def _abort(binding: Binding, values: Any) -> str:
     args = [_u32(values, index) for index in range(4)]
+    binding.has_aborted = True
     return _assemblyscript.abort(binding.guest, *args, limit=_TEXT_LIMIT)
 
 
