@@ -12,7 +12,7 @@ from wasmscope.exporters._lines import Line, Segment, flow, words
 from wasmscope.exporters._series import Distribution, Series
 from wasmscope.exporters._table import Cell, Column, cell, least_width, table_lines
 from wasmscope.exporters._text import clean
-from wasmscope.exporters._units import bytes_text, count_text, duration_text
+from wasmscope.exporters._units import bytes_text, count_text, counted, duration_text
 
 __all__ = ["accounting_lines"]
 
@@ -77,7 +77,7 @@ def accounting_lines(series: Iterable[Series], layout: Layout, lost: Mapping[str
             text = f"rejected from {owner_text or 'guests'}: {counts}"
             yield from flow(words(text, "yellow"), layout.width, max_lines=4)
     if any(lost.values()):
-        counts = ", ".join(f"{n:,} {what}" for what, n in lost.items() if n)
+        counts = ", ".join(counted(n, what.removesuffix("s")) for what, n in lost.items() if n)
         text = f"not shown, because there were too many: the oldest {counts}"
         yield from flow(words(text, "yellow"), layout.width, max_lines=4)
 

@@ -33,12 +33,13 @@ from opentelemetry.sdk.trace.export import (
 )
 
 from wasmscope.exporters._text import clean
+from wasmscope.exporters._units import counted
 
 __all__ = ["CountedLogs", "CountedSpans", "Destination", "FailureLog", "Signal"]
 
 _logger = logging.getLogger("wasmscope.exporters")
 
-Signal = Literal["spans", "log records", "metric points"]
+Signal = Literal["span", "log record", "metric point"]
 
 _SUCCESS: Final = (
     SpanExportResult.SUCCESS,
@@ -46,9 +47,9 @@ _SUCCESS: Final = (
     MetricExportResult.SUCCESS,
 )
 _FAILURE: Final[dict[Signal, object]] = {
-    "spans": SpanExportResult.FAILURE,
-    "log records": LogRecordExportResult.FAILURE,
-    "metric points": MetricExportResult.FAILURE,
+    "span": SpanExportResult.FAILURE,
+    "log record": LogRecordExportResult.FAILURE,
+    "metric point": MetricExportResult.FAILURE,
 }
 
 _EXPLANATIONS: Final = (
@@ -138,7 +139,7 @@ class Destination:
     def _begin_metrics(self, count: int) -> None:
         """Metrics are totals: the last export says it all."""
         with self._lock:
-            self._tallies["metric points"] = _Tally(count)
+            self._tallies["metric point"] = _Tally(count)
 
     def _settle(self, signal: Signal, count: int, *, delivered: bool) -> None:
         with self._lock:
@@ -193,7 +194,7 @@ class Destination:
 
         def counted_export(batch: object, *args: object, **options: object) -> object:
             count = _count(batch)
-            if signal == "metric points":
+            if signal == "metric point":
                 self._begin_metrics(count)
             if self._given_up:
                 return _FAILURE[signal]
@@ -238,9 +239,7 @@ class Destination:
         if not lost:
             return None
         counts = ", ".join(
-            f"{missing:,} {signal if missing > 1 else signal.removesuffix('s')}"
-            if missing == total
-            else f"{missing:,} of {total:,} {signal}"
+            counted(missing, signal) if missing == total else f"{missing:,} of {counted(total, signal)}"
             for signal, (missing, total) in lost.items()
         )
         if reason is None:
@@ -317,7 +316,7 @@ class CountedSpans(BatchSpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a finished span, if it is sampled."""
         if span.context is not None and span.context.trace_flags.sampled:
-            self._destination.finish("spans")
+            self._destination.finish("span")
         super().on_end(span)
 
 
@@ -335,5 +334,5 @@ class CountedLogs(BatchLogRecordProcessor):
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Queue an emitted record."""
-        self._destination.finish("log records")
+        self._destination.finish("log record")
         super().on_emit(log_record)

@@ -22,7 +22,6 @@ __all__ = [
     "cut",
     "flow",
     "in_charset",
-    "join",
     "paint",
     "words",
 ]
@@ -70,17 +69,6 @@ class Token(NamedTuple):
 def cells(line: Iterable[Segment]) -> int:
     """Measure a line in terminal cells."""
     return sum(cell_len(segment.text) for segment in line)
-
-
-def join(parts: Sequence[Sequence[Segment]], separator: Segment) -> Line:
-    """Put a separator between the parts that are not empty."""
-    line: Line = []
-    for part in parts:
-        if part:
-            if line:
-                line.append(separator)
-            line.extend(part)
-    return line
 
 
 def cut(line: Sequence[Segment], width: int) -> Line:

@@ -34,7 +34,8 @@ def load(variable: str, group: str, name: str) -> Callable[..., object]:
         loaded: Callable[..., object] = entry.load()
     except Exception as error:
         raise ConfigurationError(
-            f"{variable}={name}: {entry.value} cannot be loaded ({one_line(error)}); is the package that it is from complete?"
+            f"{variable}={name}: {entry.value} cannot be loaded ({one_line(error)}); "
+            "is the package that it is from complete?"
         ) from error
     return loaded
 

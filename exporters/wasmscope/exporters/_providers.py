@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import Sampler
 from wasmscope.errors import ConfigurationError
 from wasmscope.exporters._delivery import Destination, FailureLog
 from wasmscope.exporters._otlp import SignalName
-from wasmscope.exporters._plugins import check_names, is_registered, listed, load
+from wasmscope.exporters._plugins import check_names, is_registered, listed, load, one_line
 from wasmscope.exporters._recording import Recording
 from wasmscope.exporters._wiring import Wiring
 
@@ -236,7 +236,9 @@ def _explained() -> Generator[None]:
     try:
         yield
     except ValueError as error:
-        raise ConfigurationError(f"OpenTelemetry cannot be set up: {error}; check the OTEL_* variables") from error
+        raise ConfigurationError(
+            f"OpenTelemetry cannot be set up: {one_line(error)}; check the OTEL_* variables"
+        ) from error
 
 
 def _disabled() -> bool:

@@ -13,7 +13,7 @@ from wasmscope.exporters import _conventions as names
 from wasmscope.exporters._lines import Segment, Token, words
 from wasmscope.exporters._text import clean, clean_lines, value_text
 from wasmscope.exporters._tree import Forest, Node
-from wasmscope.exporters._units import bytes_text, count_text, duration_text
+from wasmscope.exporters._units import bytes_text, count_text, counted, duration_text
 
 __all__ = [
     "attribute_tokens",
@@ -229,8 +229,7 @@ def event_tokens(event: Event, *, verbose: bool) -> list[Token]:
         tokens += words(exception_head(attributes), "red")
         stack = str(attributes.get("exception.stacktrace") or "")
         if stack and not verbose:
-            count = len(stack.splitlines())
-            note = f"+{count} stack line{'' if count == 1 else 's'}"
+            note = f"+{counted(len(stack.splitlines()), 'stack line')}"
             tokens.append(Token((Segment(note, "dim"),), 2))
         hidden = _EXCEPTION | {names.TRAP_CODE}
         rest = attribute_tokens(attributes, verbose=verbose, hidden=hidden)

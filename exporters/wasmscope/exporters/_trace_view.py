@@ -36,7 +36,7 @@ from wasmscope.exporters._tree import (
     Trace,
     self_intervals,
 )
-from wasmscope.exporters._units import duration_text
+from wasmscope.exporters._units import counted, duration_text
 
 __all__ = ["trace_lines"]
 
@@ -67,7 +67,7 @@ def trace_lines(forest: Forest, layout: Layout) -> Iterator[Line]:
         yield from view.trace(trace)
     if hidden_traces:
         yield []
-        yield [Segment(f"… {hidden_traces:,} more traces", "dim")]
+        yield [Segment(f"… {counted(hidden_traces, 'more trace')}", "dim")]
     if forest.loose:
         if not first:
             yield []
@@ -83,7 +83,7 @@ class _Hidden:
     errors: int
 
     def __str__(self) -> str:
-        text = f"… {self.spans:,} more span{'s' if self.spans > 1 else ''}"
+        text = f"… {counted(self.spans, 'more span')}"
         if self.errors:
             text += f", {self.errors:,} failed"
         return text
@@ -160,7 +160,7 @@ class _View:
                     stack.append(child)
 
     def _trace_head(self, trace: Trace) -> Line:
-        facts = [f"{trace.spans:,} span{'' if trace.spans == 1 else 's'}"]
+        facts = [counted(trace.spans, "span")]
         if len(trace.roots) > 1:
             facts.append(duration_text(trace.end_ns - trace.start_ns))
         if self._layout.verbose:
@@ -203,7 +203,7 @@ class _View:
         kept = most_telling(records, self._layout.max_records)
         items: list[tuple[int, _Item]] = [(record.time_ns, record) for record in kept]
         if hidden := len(records) - len(kept):
-            items.append((kept[-1].time_ns, f"… {hidden:,} more records"))
+            items.append((kept[-1].time_ns, f"… {counted(hidden, 'more record')}"))
         items += branches
         items.sort(key=lambda item: item[0])
         return (item for _, item in items), len(branches)
@@ -376,9 +376,9 @@ def _lost(node: Node) -> str:
     """Say what the SDK's limits took from a span."""
     span = node.span
     counts = {
-        "attributes": span.dropped_attributes,
-        "events": span.dropped_events,
-        "links": span.dropped_links,
+        "attribute": span.dropped_attributes,
+        "event": span.dropped_events,
+        "link": span.dropped_links,
     }
-    text = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    text = ", ".join(counted(count, noun) for noun, count in counts.items() if count)
     return f"over the limits: {text}" if text else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["bytes_text", "count_text", "duration_text", "measured_text"]
+__all__ = ["bytes_text", "count_text", "counted", "duration_text", "measured_text"]
 
 _DURATIONS = ((1, "ns"), (1_000, "µs"), (1_000_000, "ms"), (1_000_000_000, "s"))
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -50,6 +50,11 @@ def bytes_text(size_bytes: float) -> str:
         if value < 1023.5:
             return f"{sign}{_digits(value)} {unit}"
     return f"{sign}{value:,.0f} {_SIZES[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write how many there are of something, for example ``1 span`` or ``2,000 spans``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def count_text(value: int | float) -> str:

@@ -140,13 +140,13 @@ class Wiring:
     def _attach(self, made: object, destination: Destination, queue: int | None) -> None:
         log = self.failure_log
         if isinstance(made, SpanExporter):
-            destination.watch("spans", made, log)
+            destination.watch("span", made, log)
             self.span_processors.append(CountedSpans(made, destination, queue))
         elif isinstance(made, LogRecordExporter):
-            destination.watch("log records", made, log)
+            destination.watch("log record", made, log)
             self.log_record_processors.append(CountedLogs(made, destination, queue))
         elif isinstance(made, MetricExporter):
-            destination.watch("metric points", made, log)
+            destination.watch("metric point", made, log)
             self.metric_readers.append(PeriodicExportingMetricReader(made))
         elif isinstance(made, MetricReader):
             self.metric_readers.append(made)

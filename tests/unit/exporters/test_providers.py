@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from opentelemetry import trace
@@ -390,6 +391,99 @@ class TestSettings:
         assert '"name": "by name"' in ended.stdout
 
 
+PLUGINS = """
+[opentelemetry_traces_sampler]
+never = plugins:never
+wrong = plugins:wrong
+[opentelemetry_id_generator]
+ones = plugins:Ones
+wrong = plugins:wrong
+[opentelemetry_logs_exporter]
+wrong = plugins:wrong
+missing = plugins:missing
+[opentelemetry_metrics_exporter]
+reader = opentelemetry.sdk.metrics.export:InMemoryMetricReader
+"""
+PLUGIN_CODE = """
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+
+def never(argument):
+    return ALWAYS_OFF if argument == "really" else ALWAYS_ON
+
+def wrong(*arguments):
+    return object()
+
+class Ones(IdGenerator):
+    def generate_trace_id(self):
+        return 1
+    def generate_span_id(self):
+        return 1
+"""
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package that registers parts for OpenTelemetry."""
+    metadata = tmp_path / "plugins-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: plugins\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text(PLUGINS)
+    (tmp_path / "plugins.py").write_text(PLUGIN_CODE)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "plugins", raising=False)
+
+
+@pytest.mark.usefixtures("plugins")
+class TestPlugins:
+    """Parts that other packages register."""
+
+    def test_sampler(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A registered sampler is used, with its argument."""
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "never")
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "really")
+        recording = Recording()
+        with providers_from_environment(recording=recording) as providers:
+            speak(providers)
+
+        assert len(recording.spans) == 0
+
+    def test_id_generator(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A registered id generator is used."""
+        monkeypatch.setenv("OTEL_PYTHON_ID_GENERATOR", "ones")
+        recording = Recording()
+        with providers_from_environment(recording=recording) as providers:
+            speak(providers, spans=1)
+        context = recording.spans[0].context
+
+        assert context is not None
+        assert (context.trace_id, context.span_id) == (1, 1)
+
+    def test_metric_reader(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is registered as a metrics exporter may be a reader."""
+        monkeypatch.setenv("OTEL_METRICS_EXPORTER", "reader")
+        with providers_from_environment() as providers:
+            speak(providers)
+
+        assert providers.report() == []
+
+    @pytest.mark.parametrize(
+        ("variable", "name", "message"),
+        [
+            ("OTEL_TRACES_SAMPLER", "wrong", "makes no sampler"),
+            ("OTEL_PYTHON_ID_GENERATOR", "wrong", "makes no id generator"),
+            ("OTEL_LOGS_EXPORTER", "wrong", "no exporter but object"),
+            ("OTEL_LOGS_EXPORTER", "missing", "plugins:missing cannot be loaded"),
+        ],
+    )
+    def test_broken(self, variable: str, name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A part that is not what it is registered as is refused in words."""
+        monkeypatch.setenv(variable, name)
+
+        with pytest.raises(ConfigurationError, match=message):
+            providers_from_environment()
+
+
 class TestMistakes:
     """Bad settings: one line that says what, where and what to try."""
 
@@ -439,6 +533,24 @@ class TestMistakes:
         """A switch that is no URL is refused before anything runs."""
         with pytest.raises(ConfigurationError, match="--otlp"):
             providers_from_environment(otlp="http://localhost:port")
+
+
+class TestGlobal:
+    def test_make_global(self) -> None:
+        """Code that asks for the global providers gets these."""
+        program = (
+            "from opentelemetry import _logs, metrics, trace\n"
+            "from wasmscope.exporters import providers_from_environment\n"
+            "providers = providers_from_environment()\n"
+            "providers.make_global()\n"
+            "assert trace.get_tracer_provider() is providers.tracer_provider\n"
+            "assert metrics.get_meter_provider() is providers.meter_provider\n"
+            "assert _logs.get_logger_provider() is providers.logger_provider\n"
+        )
+        environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        ended = subprocess.run([sys.executable, "-c", program], env=environ, timeout=60, check=False)
+
+        assert ended.returncode == 0
 
 
 class TestLoading:

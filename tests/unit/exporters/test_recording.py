@@ -3,6 +3,7 @@
 import io
 import threading
 
+import pytest
 from opentelemetry import trace
 from opentelemetry.context import set_value
 from opentelemetry.sdk._logs import LoggerProvider
@@ -138,6 +139,14 @@ class TestRendering:
         print_recording(story.recording, stream, layout=Layout(width=60))
 
         assert render_recording(story.recording, Layout(width=60)) == stream.getvalue()
+
+    def test_default_stream(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Without a stream it is standard error, which keeps pipes clean."""
+        print_recording(tell_order().recording)
+        captured = capsys.readouterr()
+
+        assert captured.out == ""
+        assert captured.err.startswith("trace ")
 
     def test_empty(self) -> None:
         """An empty recording is an empty text."""

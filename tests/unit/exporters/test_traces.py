@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry._logs import SeverityNumber
-from opentelemetry.sdk.trace import Event
+from opentelemetry.sdk.trace import Event, SpanLimits, TracerProvider
 from opentelemetry.trace import Link
 
 from tests.unit.exporters.golden_files import GoldenFiles
 from tests.unit.exporters.spans import context_of, log, span
 from tests.unit.exporters.story import tell_order
-from wasmscope.exporters import Layout, render_traces
+from wasmscope.exporters import Layout, Recording, render_traces
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 WIDE = Layout(width=100)
@@ -188,6 +188,36 @@ class TestWords:
         assert "+2 stack lines" in render_traces([one])
         assert "at g" not in render_traces([one])
         assert "at g" in render_traces([one], (), Layout(verbose=True))
+
+    def test_exception_in_a_log(self) -> None:
+        """An exception that came as a log record is told with its type and message."""
+        attributes = {"exception.type": "panic", "exception.message": "boom", "k": 1}
+        one = log("failed", 5, 1, severity=SeverityNumber.ERROR, attributes=attributes)
+
+        assert "ERROR failed  panic: boom  k=1" in render_traces([span(1, None, 0, 9)], [one])
+
+    def test_event_that_repeats_a_log(self) -> None:
+        """Where no log records are given, the span events that repeat them look like them."""
+        event = Event("hello", {"wasmscope.log": "WARN", "k": 1}, 5)
+
+        assert "WARN  hello  k=1" in render_traces([span(1, None, 0, 9, events=[event])])
+
+    def test_many_loose_records(self) -> None:
+        """Records outside of traces are bounded as well."""
+        text = render_traces([], [log("x", i) for i in range(1, 500)])
+
+        assert text.endswith("… 399 more records\n")
+
+    def test_limits(self) -> None:
+        """What the SDK's own limits took away is told."""
+        provider = TracerProvider(span_limits=SpanLimits(max_span_attributes=1, max_events=1))
+        recording = Recording()
+        provider.add_span_processor(recording.span_processor)
+        with provider.get_tracer("t").start_as_current_span("s", attributes={"a": 1, "b": 2}) as one:
+            one.add_event("x")
+            one.add_event("y")
+
+        assert "over the limits: 1 attribute, 1 event" in render_traces(recording.spans)
 
     def test_all_severities(self) -> None:
         """Each of the 24 severities has the short name that the data model gives it."""
