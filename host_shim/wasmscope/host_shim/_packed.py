@@ -118,6 +118,8 @@ class Packed:
         end = len(data)
         count = 0
         while position < end:
+            head: int
+            tag: int
             head, tag = _HEAD(data, position)
             if head & 0x8000:
                 key = fields[head & 0x7FFF]
