@@ -19,7 +19,7 @@ from wasmscope.host_shim._plan import ImportPlan, PlannedImport
 from wasmscope.host_shim._runtime import GuestBytes
 from wasmscope.host_shim._wasi import Environment, Stdio
 from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, public_view
-from wasmscope.host_shim._wasmtime_ffi import CALLBACK, SPACE_START, Native, store_address
+from wasmscope.host_shim._wasmtime_ffi import CALLBACK, Native, store_address
 
 __all__ = ["Binding", "Natives", "function_types"]
 
@@ -201,7 +201,6 @@ class Natives:
                 _abi.FUNCTIONS[name],
                 memory64=memory64,
                 space=self.native.space,
-                space_start=SPACE_START,
                 guests=self.by_context if by_context else self._guests,
                 arriving=self._arrive_by_context if by_context else self._arriving,
                 failed=self._context_failed if by_context else self._failed,
