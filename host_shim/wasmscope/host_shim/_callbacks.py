@@ -50,11 +50,10 @@ def {name}(env, caller, at):
 _PUBLIC = """
 def {name}({params}):
     started = clock()
-    guest = find()
     try:
         return guest.{name}({args})
     except BaseException as error:
-        failed(error)
+        guest.failed(error)
         return {zero}
     finally:
         guest.charge(clock() - started)
@@ -111,22 +110,16 @@ def raw_callback(
     return function
 
 
-def public_callback(
-    name: str,
-    signature: Signature,
-    *,
-    memory64: bool,
-    find: Callable[[], Guest],
-    failed: Callable[[BaseException], None],
-) -> Callable[..., Any]:
+def public_callback(name: str, signature: Signature, *, memory64: bool) -> Callable[..., Any]:
     """Make the function for wasmtime's public API, which passes Python numbers.
 
     Args:
         name: Name of the ABI function, and of the `Guest` method.
         signature: Its type.
         memory64: Whether addresses are 64 bits wide.
-        find: Gives the guest.
-        failed: Is told what was raised.
+
+    Returns:
+        A function of the guest and the numbers.
     """
     params = [f"v{index}" for index in range(len(signature.params))]
     args: list[str] = []
@@ -135,9 +128,12 @@ def public_callback(
         mask = "0xFFFFFFFFFFFFFFFF" if wide else "0xFFFFFFFF"
         args.append(param if kind in "ld" else f"{param} & {mask}")
     source = _PUBLIC.format(
-        name=name, params=", ".join(params), args=", ".join(args), zero="0" if signature.result else "None"
+        name=name,
+        params=", ".join(["guest", *params]),
+        args=", ".join(args),
+        zero="0" if signature.result else "None",
     )
-    scope: dict[str, Any] = {"clock": perf_counter_ns, "find": find, "failed": failed}
+    scope: dict[str, Any] = {"clock": perf_counter_ns}
     exec(source, scope)
     function: Callable[..., Any] = scope[name]
     return function

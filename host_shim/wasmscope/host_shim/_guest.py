@@ -144,6 +144,9 @@ class Guest:
         for known in (*(site.attributes for site in self._sites), *self._sets):
             known.update(self._base)
         self._forget_seen()
+        for (kind, number, data), index in self._recorder_ids.items():
+            described = read_instrument(kind, number, data, self._limits, rejections)
+            self._recorders[index] = signals.recorder(described, self._limits.instruments)
 
     def attach_memory(self, memory: GuestMemory | None) -> None:
         """Say where the guest's addresses point; None if it has no memory."""

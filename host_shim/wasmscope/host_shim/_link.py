@@ -231,15 +231,9 @@ class Natives:
         kind = item.kind
         if self.native is not None:
             callback = self._callback(item.name, memory64=memory64, by_context=False)
-            return self.native.func(store, item.kind, callback, binding.key)
-        function = public_callback(
-            item.name,
-            _abi.FUNCTIONS[item.name],
-            memory64=memory64,
-            find=lambda: binding.guest,
-            failed=binding.guest.failed,
-        )
-        return self._public_func(store, binding, kind, function)
+            return self.native.func(store, kind, callback, binding.key)
+        function = public_callback(item.name, _abi.FUNCTIONS[item.name], memory64=memory64)
+        return self._public_func(store, binding, kind, functools.partial(function, binding.guest))
 
     def _public_func(
         self, store: wasmtime.Store, binding: Binding, kind: wasmtime.FuncType, function: Callable[..., Any]
@@ -270,22 +264,19 @@ class Natives:
 
     def _public_by_context(self, name: str, *, memory64: bool) -> Callable[..., Any]:
         """Make a function for the public API that finds its guest by the caller's store."""
+        serve = public_callback(name, _abi.FUNCTIONS[name], memory64=memory64)
 
         def function(caller: wasmtime.Caller, *values: int) -> Any:
             address = ctypes.cast(caller._context(), ctypes.c_void_p).value or 0
             guest = self.by_context.get(address)
             if guest is None:
                 guest = self.by_context[address] = self._arriving_context(address)
-            found = guest
             if guest.memory is None:
                 memory = caller.get("memory")
                 if isinstance(memory, wasmtime.Memory):
                     guest.attach_memory(_CallerMemory(caller, memory))
             try:
-                inner = public_callback(
-                    name, _abi.FUNCTIONS[name], memory64=memory64, find=lambda: found, failed=found.failed
-                )
-                return inner(*values)
+                return serve(guest, *values)
             finally:
                 if isinstance(guest.memory, _CallerMemory):
                     guest.attach_memory(None)
