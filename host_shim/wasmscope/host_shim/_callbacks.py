@@ -23,7 +23,7 @@ __all__ = ["public_callback", "raw_callback"]
 _SLOTS: Final = {"i": "I12x", "l": "q8x", "d": "d8x"}
 
 _RAW = """
-def {name}(env, caller, at, n):
+def {name}(env, caller, at):
     started = clock()
     try:
         try:
@@ -70,7 +70,7 @@ def raw_callback(
     arriving: Callable[[int, int], Guest],
     failed: Callable[[int, BaseException], None],
     context_of: Callable[[int], int] | None = None,
-) -> Callable[[int, int, int, int], int]:
+) -> Callable[[int, int, int], int]:
     """Make the function behind an unchecked callback.
 
     Args:
@@ -106,7 +106,7 @@ def raw_callback(
         "slow": SLOW_NS,
     }
     exec(source, scope)
-    function: Callable[[int, int, int, int], int] = scope[name]
+    function: Callable[[int, int, int], int] = scope[name]
     return function
 
 

@@ -698,7 +698,7 @@ class Guest:
         if recorder is None:
             return
         # The difference is 0 for finite numbers only.
-        if value - value != 0 or not recorder.is_float or (value < 0 and recorder.is_monotonic):
+        if value - value != 0.0 or not recorder.is_float or (value < 0.0 and recorder.is_monotonic):
             self.rejections.add("measurement", repr(value))
             return
         try:

@@ -314,10 +314,10 @@ class Natives:
             return self.native.func(store, item.kind, callback, binding.key)
         return self._public_func(store, binding, item.kind, self._public_other(item.name, binding))
 
-    def _raw_other(self, name: str) -> Callable[[int, int, int, int], int]:
+    def _raw_other(self, name: str) -> Callable[[int, int, int], int]:
         serve = _OTHERS[name]
 
-        def function(env: int, caller: int, at: int, count: int) -> int:
+        def function(env: int, caller: int, at: int) -> int:
             started = perf_counter_ns()
             assert self.native is not None
             values = _Slots.from_address(at)
