@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -527,3 +528,35 @@ class TestEnvironment:
         assert found.exit_code == 0
         assert "not delivered" in found.stderr
         assert time.monotonic() - started < 20
+
+
+class TestStartUp:
+    """What takes long to load is loaded when it is needed."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "unneeded"),
+        [
+            (["--help"], {"wasmtime", "opentelemetry", "rich", "structlog", "grpc"}),
+            (["run", "--help"], {"wasmtime", "opentelemetry", "rich", "structlog", "grpc"}),
+            (["run", "-q", "PROGRAM"], {"rich", "structlog", "grpc", "requests", "google"}),
+            (["run", "PROGRAM"], {"structlog", "grpc", "requests", "google"}),
+        ],
+    )
+    def test_imports(self, program: Path, arguments: list[str], unneeded: set[str]) -> None:
+        """Drawing, structured logs, exporters and the runtime are not loaded by those that do without."""
+        words = [str(program) if a == "PROGRAM" else a for a in arguments]
+        found = subprocess.run(
+            [sys.executable, "-X", "importtime", *COMMAND[1:], *words],
+            capture_output=True,
+            text=True,
+            env=clean_environment(),
+        )
+        loaded = {
+            line.rpartition("|")[2].strip().partition(".")[0]
+            for line in found.stderr.splitlines()
+            if line.startswith("import time:")
+        }
+
+        assert found.returncode == 0
+        assert "wasmscope" in loaded
+        assert loaded & unneeded == set()

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ _ROOT = Path(__file__).parents[2]
 _GUESTS = _ROOT / "tests" / "guests" / "assemblyscript"
 _SDK = _ROOT / "guest_sdk" / "assemblyscript"
 _EXPECTED = _ROOT / "tests" / "conformance" / "expected"
-_PREBUILT = Guest("assemblyscript", "assemblyscript/conformance.wasm", "abort")
+_PREBUILT = Guest("assemblyscript", "assemblyscript", "conformance.wasm", panic="abort")
 _SDK_ABORT = ("--use", "abort=~lib/wasmscope/index/abort")
 
 
@@ -55,12 +55,22 @@ def node(*command: str | Path, folder: Path) -> str:
     return ran.stdout
 
 
-def compiled(into: Path, name: str, *options: str) -> Guest:
-    """Compile the conformance guest with other options than the prebuilt one has."""
-    path = into / f"{name}.wasm"
-    compiler = _SDK / "script" / "asc.sh"
-    node("sh", compiler, "assembly/index.ts", "--outFile", path, "-O3", "--debug", *options, folder=_GUESTS)
-    return Guest(name, str(path), "abort")
+Compile = Callable[..., Guest]
+
+
+@pytest.fixture
+def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compile:
+    """A function that compiles the conformance guest with other options than the prebuilt one has."""
+    # That is for prebuilt guests.
+    monkeypatch.delenv("WASMSCOPE_GUESTS_DIR", raising=False)
+
+    def compile_guest(*options: str) -> Guest:
+        path = tmp_path / "conformance.wasm"
+        compiler = _SDK / "script" / "asc.sh"
+        node("sh", compiler, "assembly/index.ts", "--outFile", path, "--debug", *options, folder=_GUESTS)
+        return Guest("assemblyscript", "assemblyscript", str(path), panic="abort")
+
+    return compile_guest
 
 
 def exception(span: ReadableSpan) -> dict[str, Any]:
@@ -96,14 +106,14 @@ class TestAbort:
         assert isinstance(performance.error, wasmtime.Trap)
         assert performance.error.trap_code is wasmtime.TrapCode.UNREACHABLE
 
-    def test_reported_by_the_host(self, tmp_path: Path) -> None:
+    def test_reported_by_the_host(self, compiled: Compile) -> None:
         """Without it, the host serves `env.abort` and reports the same."""
-        (doomed,) = perform(compiled(tmp_path, "plain"), "trap", native=True).spans
+        (doomed,) = perform(compiled("-O3"), "trap", native=True).spans
         assert_boom(exception(doomed))
 
-    def test_not_reported(self, tmp_path: Path) -> None:
+    def test_not_reported(self, compiled: Compile) -> None:
         """With aborts switched off, there is only the trap."""
-        (doomed,) = perform(compiled(tmp_path, "bare", "--use", "abort="), "trap", native=True).spans
+        (doomed,) = perform(compiled("-O3", "--use", "abort="), "trap", native=True).spans
         assert exception(doomed)["exception.type"] == "wasm.trap"
 
 
@@ -113,10 +123,12 @@ class TestRuntimes:
     @pytest.mark.parametrize(
         ("runtime", "optimization"), [("incremental", "-Osize"), ("minimal", "-O3"), ("stub", "-O3")]
     )
-    def test_scenarios(self, runtime: str, optimization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_scenarios(
+        self, runtime: str, optimization: str, compiled: Compile, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The conformance scenarios tell the same with each."""
         use_counting_clock(monkeypatch)
-        guest = compiled(tmp_path, runtime, "--runtime", runtime, optimization, *_SDK_ABORT)
+        guest = compiled("--runtime", runtime, optimization, *_SDK_ABORT)
         scenarios = sorted(path.stem for path in _EXPECTED.glob("*.json"))
         assert scenarios
         for scenario in scenarios:

@@ -110,8 +110,10 @@ class Guest:
         self.linker = (
             bridge.linker(self.store.engine) if known_host else wasmtime.Linker(self.store.engine)
         )  # fmt: skip
-        self._bodies: list[tuple[Callable[[], Any], ...]] = []
-        self.linker.define_func("test", "body", wasmtime.FuncType([], []), self._run_body)
+        # The linker's function must not keep the linker.
+        bodies: list[tuple[Callable[[], Any], ...]] = []
+        self._bodies = bodies
+        self.linker.define_func("test", "body", wasmtime.FuncType([], []), lambda: _run(bodies[-1]))
         self.instance = bridge.instantiate(
             self.linker, self.store, self.module, name=name, version=version, tenant=tenant
         )
@@ -124,10 +126,6 @@ class Guest:
         assert isinstance(memory, wasmtime.Memory)
         self.memory = memory
         self._top = 1024
-
-    def _run_body(self) -> None:
-        for body in self._bodies[-1]:
-            body()
 
     # Calls.
 
@@ -223,6 +221,11 @@ class Guest:
         for (_, _, reason), count in self.bridge.rejected().items():
             counts[reason] = counts.get(reason, 0) + count
         return counts
+
+
+def _run(bodies: Iterable[Callable[[], Any]]) -> None:
+    for body in bodies:
+        body()
 
 
 def _signed(number: int, bits: int) -> int:

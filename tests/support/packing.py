@@ -54,7 +54,7 @@ def _text(text: str) -> bytes:
 
 def attributes(items: Mapping[str, Any] | Iterable[tuple[str | Field, Any]] = ()) -> bytes:
     """Encode an attribute list."""
-    pairs: Iterable[tuple[str | Field, Any]] = items.items() if isinstance(items, Mapping) else items
+    pairs: Iterable[Any] = items.items() if isinstance(items, Mapping) else items
     out = b""
     for key, item in pairs:
         out += struct.pack("<H", 0x8000 | key.index) if isinstance(key, Field) else _text(key)

@@ -41,7 +41,9 @@ function start(
     sizeOf(attributes),
   );
   release(room);
-  return new Span(handle);
+  // 0 would mean the current span: what is done to a span that the host did not
+  // keep is done to none.
+  return new Span(handle == 0 ? -2 : handle);
 }
 
 /** A piece of work with a beginning and an end. */

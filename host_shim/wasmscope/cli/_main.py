@@ -30,9 +30,16 @@ Start with: wasmscope run MODULE
 
 
 def _run(arguments: Sequence[str]) -> int:
+    from wasmscope.cli._options import parse
+
+    options = parse(arguments)
+    if isinstance(options, str):
+        write_out(options)
+        return 0
+    # Only now: it loads the runtime.
     from wasmscope.cli._run import run
 
-    return run(arguments)
+    return run(options)
 
 
 _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {"run": _run}

@@ -14,6 +14,7 @@ from wasmscope.wasm import FileKind, FunctionType, Module, identify
 
 __all__ = ["ModuleFile", "explain_missing"]
 
+_HEAD_BYTES: Final = 64 * 1024
 _MAX_BYTES: Final = 1 << 30
 _MAX_NAME: Final = 200
 _START: Final = ("_start", "")
@@ -104,7 +105,10 @@ def _bytes(path: Path, text: str) -> bytes:
         with path.open("rb") as file:
             if stat.S_ISDIR(path.stat().st_mode):
                 raise IsADirectoryError
-            data = file.read(_MAX_BYTES + 1)
+            data = file.read(_HEAD_BYTES)
+            # The rest of what is no module, perhaps a disk image or /dev/zero, is not worth reading.
+            if identify(data).kind is not FileKind.OTHER:
+                data += file.read(_MAX_BYTES)
     except FileNotFoundError:
         raise CommandError(f"{text}: there is no such file", exit_code=NOT_FOUND) from None
     except NotADirectoryError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from wasmscope.cli._exits import CANNOT_RUN, SIGNAL, TRAP, CommandError, one_lin
 from wasmscope.cli._interrupts import Interrupts
 from wasmscope.cli._invoke import convert_arguments, format_results
 from wasmscope.cli._module_file import ModuleFile, explain_missing
-from wasmscope.cli._options import RunOptions, parse
+from wasmscope.cli._options import RunOptions
 from wasmscope.cli._sandbox import Sandbox, reason_of
 from wasmscope.cli._streams import say, write_out
 from wasmscope.errors import LinkError
@@ -28,19 +27,15 @@ _INITIALIZE = "_initialize"
 """What a WASI reactor wants called before anything else."""
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(options: RunOptions) -> int:
     """Run ``wasmscope run``.
 
     Args:
-        arguments: The command line after ``run``.
+        options: The command line.
 
     Returns:
         The exit code.
     """
-    options = parse(arguments)
-    if isinstance(options, str):
-        write_out(options)
-        return 0
     with Interrupts() as interrupts, Diagnostics(verbose=options.verbose) as diagnostics:
         return _Run(options, interrupts).execute(diagnostics)
 

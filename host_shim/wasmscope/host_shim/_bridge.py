@@ -119,11 +119,7 @@ class Bridge:
         self._running: dict[int, CallFrame] = {}
         self._plans: weakref.WeakKeyDictionary[wasmtime.Module, ImportPlan] = weakref.WeakKeyDictionary()
         self._natives = Natives(Native.load() if native else None, self._arrive)
-        # Called by the runtime when a store goes; kept here, and by the stores' guests through their closers.
-        self._finalizer = Natives.finalizer(self._store_gone)
-        self._is_closed = False
         self._observe()
-        atexit.register(self.close)
 
     # Instances.
 
@@ -168,6 +164,7 @@ class Bridge:
         guest = binding.guest
         natives = self._natives
         wasi: dict[str, wasmtime.Func] = {}
+        is_watched = False
         try:
             externs, wasi = self._imports(linker, store, plan, binding, stdio)
             if plan.memory_import is not None:
@@ -175,12 +172,15 @@ class Bridge:
                 if isinstance(memory, wasmtime.Memory):
                     guest.attach_memory(natives.memory(store, memory))
             runner, caller = self._runner(binding, store)
-            natives.watch(store, binding.key, self._finalizer, self._store_collected)
+            natives.watch(store, functools.partial(self._store_gone, binding.key))
+            is_watched = True
             instance: wasmtime.Instance = runner.run(
                 "instantiate", wasmtime.Instance, store, module, externs, is_instantiation=True
             )
         except BaseException:
             self._close_guest(binding.key)
+            if not is_watched:
+                natives.remove(binding.key)
             raise
         exported = None if plan.memory_export is None else instance.exports(store)[plan.memory_export]
         memory = externs[plan.memory_import] if plan.memory_import is not None else exported
@@ -227,6 +227,7 @@ class Bridge:
                 )
             early = self._natives.by_context.get(address)
             binding = self._bind(ModuleIdentity(name, version, tenant), None, early)
+            binding.context = address
             self._contexts[address] = binding.key
             self._natives.by_context[address] = binding.guest
         exports = instance.exports(store)
@@ -236,7 +237,7 @@ class Bridge:
         if isinstance(memory, wasmtime.Memory):
             binding.guest.attach_memory(self._natives.memory(store, memory))
         runner, caller = self._runner(binding, store)
-        self._natives.watch(store, binding.key, self._finalizer, self._store_collected)
+        self._natives.watch(store, functools.partial(self._store_gone, binding.key))
         caller.note_memory()
         return self._watched(store, instance, runner, binding)
 
@@ -298,6 +299,10 @@ class Bridge:
 
     def usage(self) -> tuple[ModuleUsage, ...]:
         """Give what each module used for each tenant, in the order they first came."""
+        self._end_late()
+        return self._usage()
+
+    def _usage(self) -> tuple[ModuleUsage, ...]:
         with self._lock:
             return tuple(usage.snapshot() for usage in self._usages.values())
 
@@ -306,11 +311,10 @@ class Bridge:
         return self._rejections.snapshot()
 
     def close(self) -> None:
-        """End the telemetry of all instances. Calls into them still work; they are not traced well any more."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        atexit.unregister(self.close)
+        """End the telemetry of all instances. Calls into them still work; they are not traced well any more.
+
+        Instances made afterwards need another close. What is not closed is, when the interpreter exits.
+        """
         self._end_late()
         for key in list(self._closers):
             self._close_guest(key)
@@ -416,8 +420,16 @@ class Bridge:
                 usage = self._usages[key] = Usage(*key)
         fuel = StoreFuel(store)
         caller = Caller(
-            binding.guest, self._tracer, self._clock, self._calls, usage, fuel, self._running, id(store)
-        )  # fmt: skip
+            binding.guest,
+            self._tracer,
+            self._clock,
+            self._calls,
+            usage,
+            fuel,
+            self._running,
+            id(store),
+            self._end_late,
+        )
         guest = binding.guest
 
         def close(end_time_ns: int | None) -> None:
@@ -428,6 +440,9 @@ class Bridge:
 
         with self._lock:
             self._closers[binding.key] = close
+            # Functions registered last run first: before those of providers that the application made meanwhile.
+            atexit.unregister(self.close)
+            atexit.register(self.close)
         return CallRunner(binding, caller, self._natives.native), caller
 
     def _watched(
@@ -440,28 +455,22 @@ class Bridge:
     def _close_guest(self, key: int, end_time_ns: int | None = None) -> None:
         with self._lock:
             close = self._closers.pop(key, None)
-            for address, other in list(self._contexts.items()):
-                if other == key:
-                    del self._contexts[address]
+            if not self._closers:
+                atexit.unregister(self.close)
         if close is not None:
             close(end_time_ns)
 
-    def _store_collected(self, key: int) -> None:
-        """Hear from the garbage collector that a guest's store went."""
-        self._natives.remove(key)
-        if key in self._closers:
-            self._late.append((key, time_ns()))
-
     def _store_gone(self, key: int) -> None:
-        """Hear from the runtime that a guest's store goes."""
+        """Hear that a guest's store goes."""
         try:
-            binding = self._natives.bindings.get(key)
-            self._natives.remove(key)
+            natives = self._natives
+            binding = natives.bindings.get(key)
+            natives.remove(key)
             if binding is not None:
                 binding.guest.attach_memory(None)
-                for address, guest in list(self._natives.by_context.items()):
-                    if guest is binding.guest:
-                        del self._natives.by_context[address]
+                if binding.context is not None:
+                    self._contexts.pop(binding.context, None)
+                    natives.by_context.pop(binding.context, None)
             if key not in self._closers:
                 return
             if _is_collected():
@@ -472,13 +481,15 @@ class Bridge:
                 self._close_guest(key)
         except Exception as error:
             # There is nobody to raise to; a lost instance costs its open spans.
-            self._rejections.add("", None, "internal", 1)
             _logger.warning("the end of a store could not be handled: %r", error)
 
     def _end_late(self) -> None:
         """End what collected stores left open."""
         while self._late:
-            key, at = self._late.pop()
+            try:
+                key, at = self._late.pop()
+            except IndexError:  # another thread was faster
+                return
             self._close_guest(key, at)
 
     # The bridge's own metrics.
@@ -490,7 +501,8 @@ class Bridge:
         def observe(pick: Callable[[ModuleUsage], float | None]) -> Callable[[CallbackOptions], Iterable[Observation]]:
             def callback(_options: CallbackOptions) -> Iterable[Observation]:
                 bridge = reference()
-                for usage in () if bridge is None else bridge.usage():
+                # Nothing is ended in the middle of a collection of metrics.
+                for usage in () if bridge is None else bridge._usage():
                     value = pick(usage)
                     if value is not None:
                         yield Observation(value, _usage_attributes(usage.module, usage.tenant))
@@ -563,9 +575,10 @@ def _usage_attributes(module: str, tenant: str | None) -> dict[str, str]:
 
 def _is_collected() -> bool:
     """Whether a store goes because nobody refers to it any more, rather than by its ``close``."""
+    collector = getattr(wasmtime.Store.__del__, "__code__", None)
     frame = sys._getframe()
-    for _ in range(12):
-        if frame.f_code.co_name == "__del__":
+    for _ in range(16):
+        if frame.f_code is collector:
             return True
         if frame.f_back is None:
             break

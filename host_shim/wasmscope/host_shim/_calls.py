@@ -155,7 +155,9 @@ class Caller:
         "_attributes",
         "_calls",
         "_clock",
+        "_end_late",
         "_guest",
+        "_is_closed",
         "_memory_bytes",
         "_running",
         "_store",
@@ -174,6 +176,7 @@ class Caller:
         store: GuestStore,
         running: dict[int, CallFrame],
         store_key: int,
+        end_late: Callable[[], None],
     ) -> None:
         self._guest = guest
         self._tracer = tracer
@@ -184,11 +187,14 @@ class Caller:
         # The innermost call of each store, by the store's key: guests in one store share its fuel.
         self._running = running
         self._store_key = store_key
+        # Ends what guests left open that are gone meanwhile.
+        self._end_late = end_late
         identity = guest.identity
         self._attributes: Attributes = {WASM_MODULE_NAME: identity.name, **identity.attributes()}
         if identity.version is not None:
             self._attributes[WASM_MODULE_VERSION] = identity.version
         self._memory_bytes = 0
+        self._is_closed = False
         usage.add_instance()
 
     def begin(self, function: str, *, is_instantiation: bool = False) -> CallFrame:
@@ -200,6 +206,7 @@ class Caller:
                 where there is one to be
                 the child of: an application that loads its plugins at start does not want a trace for each.
         """
+        self._end_late()
         parent = get_current()
         try:
             span = self._start_span(function, parent, is_instantiation=is_instantiation)
@@ -278,9 +285,9 @@ class Caller:
             previous.tables |= frame.tables
         if frame.outer is not None:
             frame.outer.refresh()
-        grown = 0 if memory_bytes is None else memory_bytes - self._memory_bytes
+        grown = 0 if memory_bytes is None or self._is_closed else memory_bytes - self._memory_bytes
         self._memory_bytes += grown
-        self._usage.add_call(cost, grown_bytes=grown, is_call=frame.counts, is_error=is_error)
+        self._usage.add_call(cost, grown_bytes=grown, is_call=frame.counts, is_error=is_error and frame.counts)
         # Last, and whatever the application's processors make of it.
         if failure is not None and is_error:
             reason = frame.reported or failure.message
@@ -331,5 +338,6 @@ class Caller:
 
     def close(self) -> None:
         """Take the instance out of the accounts. The store may be gone already."""
+        self._is_closed = True
         self._usage.remove_instance(self._memory_bytes)
         self._memory_bytes = 0

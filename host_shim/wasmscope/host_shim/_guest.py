@@ -17,9 +17,9 @@ from wasmscope.host_shim._descriptors import CallSite, DescriptorError, read_cal
 from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._packed import Attributes, Packed, cut_text, fit
 from wasmscope.host_shim._rejections import Rejections
-from wasmscope.host_shim._runtime import GuestMemory
+from wasmscope.host_shim._runtime import NOTHING, GuestBytes, GuestMemory
 from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
-from wasmscope.host_shim._spans import GuestSpan, RunningCalls, Spans
+from wasmscope.host_shim._spans import LOST, GuestSpan, RunningCalls, Spans
 from wasmscope.host_shim._tracestate import TRACEPARENT_BYTES, TRACESTATE_BYTES, is_tracestate
 from wasmscope.host_shim.attributes import LOG_MARKER, TRUNCATED
 
@@ -42,7 +42,6 @@ _ERROR: Final = 17
 _NEVER: Final = 2
 _ALWAYS: Final = 3
 _W3C: Final = TraceContextTextMapPropagator()
-_EMPTY: Final = memoryview(b"")
 _OVERFLOW: Final = "otel.metric.overflow"
 _CACHED_LISTS: Final = 256
 _CACHED_BYTES: Final = 256
@@ -119,9 +118,9 @@ class Guest:
         self._logs_as_events = logs_as_span_events
         self._min_severity = min_severity
         self._memory: GuestMemory | None = None
-        self._view: Callable[[], memoryview] = _nothing
+        self._view: Callable[[], GuestBytes] = _nothing
         # The bytes of a memory that cannot move: no need to ask for them each time.
-        self._still = _EMPTY
+        self._still = NOTHING
         self._packed = Packed(limits, rejections)
         self._base = identity.attributes()
         # For each list in any call site's cache, that cache.
@@ -151,7 +150,7 @@ class Guest:
         """Say where the guest's addresses point; None if it has no memory."""
         self._memory = memory
         self._view = _nothing if memory is None else memory.view
-        self._still = memory.refreshed() if memory is not None and memory.is_fixed else _EMPTY
+        self._still = memory.refreshed() if memory is not None and memory.is_fixed else NOTHING
 
     @property
     def memory(self) -> GuestMemory | None:
@@ -189,14 +188,14 @@ class Guest:
         if len(raw) != size:
             self.rejections.add("out_of_bounds", f"{size} bytes at {pointer:#x}")
             return None
-        return raw.tobytes()
+        return raw
 
-    def read(self, view: memoryview, pointer: int, size: int) -> bytes | None:
+    def read(self, view: GuestBytes, pointer: int, size: int) -> bytes | None:
         """Read bytes; None and counted if they are not all there."""
         raw = view[pointer : pointer + size]
-        return raw.tobytes() if len(raw) == size else self._far(pointer, size)
+        return raw if len(raw) == size else self._far(pointer, size)
 
-    def text(self, view: memoryview, pointer: int, size: int, limit: int, cut: list[str] | None = None) -> str:
+    def text(self, view: GuestBytes, pointer: int, size: int, limit: int, cut: list[str] | None = None) -> str:
         """Read text.
 
         Args:
@@ -212,16 +211,16 @@ class Guest:
                 return ""
             if cut is not None:
                 cut.append(f"body={size}")
-            raw: bytes | memoryview = cut_text(head, limit)
+            raw = cut_text(head, limit)
         else:
             raw = view[pointer : pointer + size]
             if len(raw) != size:
                 raw = self._far(pointer, size) or b""
         try:
-            return str(raw, "utf-8")
+            return raw.decode()
         except UnicodeDecodeError:
             self.rejections.add("utf8")
-            return str(raw, "utf-8", "replace")
+            return raw.decode("utf-8", "replace")
 
     def _is_inside(self, pointer: int, size: int) -> bool:
         if self._memory is None:
@@ -246,7 +245,7 @@ class Guest:
             return 0
         return len(raw)
 
-    def _attributes(self, site: CallSite, view: memoryview, pointer: int, size: int) -> Attributes:
+    def _attributes(self, site: CallSite, view: GuestBytes, pointer: int, size: int) -> Attributes:
         """Read an attribute list and add what the call site and the host say."""
         if size == 0:
             return site.attributes
@@ -254,7 +253,7 @@ class Guest:
             self.rejections.add("attributes_size", f"{size} bytes")
             return site.attributes
         raw = view[pointer : pointer + size]
-        data = raw.tobytes() if len(raw) == size else self._far(pointer, size)
+        data = raw if len(raw) == size else self._far(pointer, size)
         if data is None:
             return site.attributes
         seen = site.seen.get(data)
@@ -281,7 +280,7 @@ class Guest:
     def _fit(self, fixed: Attributes, given: Attributes) -> Attributes:
         return fit(fixed, given, self._limits, self.rejections)
 
-    def _plain_attributes(self, target: GuestSpan | None, view: memoryview, pointer: int, size: int) -> Attributes:
+    def _plain_attributes(self, target: GuestSpan | None, view: GuestBytes, pointer: int, size: int) -> Attributes:
         """Read an attribute list that has no call site but may refer to a span's fields."""
         if size == 0:
             return {}
@@ -366,7 +365,7 @@ class Guest:
         view = self._still or self._view()
         body = attributes = None
         if body_size <= self._body_bytes:
-            raw = view[body_pointer : body_pointer + body_size].tobytes()
+            raw = view[body_pointer : body_pointer + body_size]
             if len(raw) == body_size:
                 try:  # noqa: SIM105 - suppress() costs a third of a microsecond
                     body = raw.decode()
@@ -375,7 +374,7 @@ class Guest:
         if size == 0:
             attributes = site.attributes
         elif size <= _CACHED_BYTES:
-            raw = view[pointer : pointer + size].tobytes()
+            raw = view[pointer : pointer + size]
             if len(raw) == size:
                 attributes = site.seen.get(raw)
         if attributes is None:
@@ -570,7 +569,7 @@ class Guest:
         frame = self.spans.frame
         if frame is not None:
             frame.reported = f"{kind}: {message}" if kind else message
-        target = self.spans.target(span)
+        target = self.spans.target(0 if span == LOST else span)
         if target is None or not target.span.is_recording():
             self.emit(_ERROR, message, self._fit({**known, **self._base}, attributes))
         elif self._may_add_event(target):
@@ -708,8 +707,8 @@ class Guest:
         recorder.record(value, attributes)
 
 
-def _nothing() -> memoryview:
-    return _EMPTY
+def _nothing() -> GuestBytes:
+    return NOTHING
 
 
 def _is_plain_array(value: object) -> bool:

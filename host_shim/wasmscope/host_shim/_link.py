@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import weakref
 from collections.abc import Callable
 from struct import Struct
@@ -15,9 +16,10 @@ from wasmscope.host_shim import _abi, _assemblyscript
 from wasmscope.host_shim._callbacks import public_callback, raw_callback
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
+from wasmscope.host_shim._runtime import GuestBytes
 from wasmscope.host_shim._wasi import Environment, Stdio
 from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, public_view
-from wasmscope.host_shim._wasmtime_ffi import CALLBACK, FINALIZER, SPACE_START, Native, store_address
+from wasmscope.host_shim._wasmtime_ffi import CALLBACK, SPACE_START, Native, store_address
 
 __all__ = ["Binding", "Natives", "function_types"]
 
@@ -35,7 +37,11 @@ _FORWARDED: Final = {
 
 
 def function_types(*, memory64: bool) -> dict[str, wasmtime.FuncType]:
-    """Make wasmtime's types of the ABI's functions."""
+    """Make wasmtime's types of the ABI's functions.
+
+    A type belongs to the first engine that it is used with, and wasmtime ends the process where it meets another: so
+    none is kept.
+    """
     make: dict[str, Callable[[], wasmtime.ValType]] = {
         "i32": wasmtime.ValType.i32,
         "i64": wasmtime.ValType.i64,
@@ -57,6 +63,7 @@ class Binding:
         plan: What it imports.
         stdio: Its watched output, or None.
         environment: Its environment, or None.
+        context: Address of its store's context, if it was adopted.
         forward: Calls a WASI function of the linker on the guest's memory: name, arguments -> errno.
     """
 
@@ -67,7 +74,7 @@ class Binding:
         self.stdio: Stdio | None = None
         self.environment: Environment | None = None
         self.forward: Callable[[str, tuple[int, ...]], int] | None = None
-        self.close: Callable[[], None] = lambda: None
+        self.context: int | None = None
 
     # WASI, on top of the linker's own functions.
 
@@ -126,9 +133,6 @@ class Natives:
             weakref.WeakKeyDictionary()
         )
         self._is_fixed: weakref.WeakKeyDictionary[wasmtime.Engine, bool] = weakref.WeakKeyDictionary()
-        self._sentinel = CALLBACK(_return_at_once)
-        self._sentinel_type = wasmtime.FuncType([], [])
-        self._types = {width: function_types(memory64=width) for width in (False, True)}
 
     # Guests come and go.
 
@@ -145,24 +149,18 @@ class Natives:
         self._guests.pop(key, None)
         self.bindings.pop(key, None)
 
-    def watch(self, store: wasmtime.Store, key: int, finalizer: Any, collected: Callable[[int], None]) -> None:
-        """Hear of the end of a store.
+    def watch(self, store: wasmtime.Store, gone: Callable[[], None]) -> None:
+        """Hear of the end of a store, and live as long as it.
 
         Args:
             store: The store.
-            key: What to pass on.
-            finalizer: Made by `finalizer`: called when the store goes, by whatever way.
-            collected: Called when nobody refers to the store any more; it is all there is without the C API.
+            gone: Called when it goes, be it closed or collected.
         """
+        watch = _StoreWatch(self, gone)
         if self.native is not None:
-            self.native.func(store, self._sentinel_type, self._sentinel, key, finalizer)
+            self.native.hold(store_address(store), watch)
         else:
-            weakref.finalize(store, collected, key).atexit = False
-
-    @staticmethod
-    def finalizer(function: Callable[[int], None]) -> Any:
-        """Make a finalizer for `watch`; keep it as long as any store may live."""
-        return FINALIZER(function)
+            wasmtime.Func(store, wasmtime.FuncType([], []), watch)
 
     def _arriving(self, key: int, caller: int) -> Guest:
         """Find a guest that calls before its instance is finished, as its start function does."""
@@ -207,24 +205,32 @@ class Natives:
                 failed=self._context_failed if by_context else self._failed,
                 context_of=self.native.caller_context if by_context else None,
             )
-            callback = self._abi[name, memory64, by_context] = CALLBACK(function)
+            # Two threads may come here at once: what one of them has passed on must stay.
+            callback = self._abi.setdefault((name, memory64, by_context), CALLBACK(function))
         return callback
 
     def _arrive_by_context(self, context: int, caller: int) -> Guest:
+        assert self.native is not None
         guest = self._arriving_context(context)
         if guest.memory is None:
             self.attach_caller_memory(guest, caller, "memory")
         self.by_context[context] = guest
+        # Another store may come to lie there.
+        self.native.hold(context, _StoreWatch(self, functools.partial(self._forget_context, context)))
         return guest
+
+    def _forget_context(self, context: int) -> None:
+        self.by_context.pop(context, None)
 
     def abi(self, store: wasmtime.Store, binding: Binding, item: PlannedImport) -> wasmtime.Func:
         """Make one of the ABI's functions for one guest."""
         assert binding.plan is not None
+        assert item.kind is not None
         memory64 = binding.plan.memory64
-        kind = self._types[memory64][item.name]
+        kind = item.kind
         if self.native is not None:
             callback = self._callback(item.name, memory64=memory64, by_context=False)
-            return self.native.func(store, kind, callback, binding.key)
+            return self.native.func(store, item.kind, callback, binding.key)
         function = public_callback(
             item.name,
             _abi.FUNCTIONS[item.name],
@@ -232,14 +238,32 @@ class Natives:
             find=lambda: binding.guest,
             failed=binding.guest.failed,
         )
-        return wasmtime.Func(store, kind, function)
+        return self._public_func(store, binding, kind, function)
+
+    def _public_func(
+        self, store: wasmtime.Store, binding: Binding, kind: wasmtime.FuncType, function: Callable[..., Any]
+    ) -> wasmtime.Func:
+        """Make a function by the public API that finds the guest's memory when a start function calls it."""
+        guest, plan = binding.guest, binding.plan
+        # What the store owns must not own the store.
+        reference = weakref.ref(store)
+
+        def with_memory(caller: wasmtime.Caller, *values: Any) -> Any:
+            if guest.memory is None and plan is not None and plan.memory_export is not None:
+                memory, alive = caller.get(plan.memory_export), reference()
+                if isinstance(memory, wasmtime.Memory) and alive is not None:
+                    guest.attach_memory(SlowMemory(alive, memory))
+            return function(*values)
+
+        return wasmtime.Func(store, kind, with_memory, access_caller=True)
 
     def define(self, linker: wasmtime.Linker, *, memory64: bool) -> None:
         """Define the ABI in a linker, for guests that are told apart by their store."""
-        for name, kind in self._types[memory64].items():
+        # Made for each linker: a type belongs to the engine that it is first used with.
+        for name, kind in function_types(memory64=memory64).items():
             if self.native is not None:
                 callback = self._callback(name, memory64=memory64, by_context=True)
-                self.native.define(linker, _abi.MODULE, name, kind, callback, 1)
+                self.native.define(linker, _abi.MODULE, name, kind, callback, self)
             else:
                 linker.define_func(_abi.MODULE, name, kind, self._public_by_context(name, memory64=memory64), True)
 
@@ -275,9 +299,9 @@ class Natives:
         if self.native is not None:
             callback = self._others.get(item.name)
             if callback is None:
-                callback = self._others[item.name] = CALLBACK(self._raw_other(item.name))
+                callback = self._others.setdefault(item.name, CALLBACK(self._raw_other(item.name)))
             return self.native.func(store, item.kind, callback, binding.key)
-        return wasmtime.Func(store, item.kind, self._public_other(item.name, binding))
+        return self._public_func(store, binding, item.kind, self._public_other(item.name, binding))
 
     def _raw_other(self, name: str) -> Callable[[int, int, int, int], int]:
         serve = _OTHERS[name]
@@ -375,6 +399,21 @@ class Natives:
         return raw
 
 
+class _StoreWatch:
+    """Owned by a store, so that it goes with it."""
+
+    def __init__(self, natives: Natives, gone: Callable[[], None]) -> None:
+        # The callbacks that functions in the store point to.
+        self._natives = natives
+        self._gone = gone
+
+    def __call__(self) -> None:
+        """Do nothing: it stands where wasmtime-py wants a function."""
+
+    def __del__(self) -> None:
+        self._gone()
+
+
 class _CallerMemory:
     """A memory for the length of one host call, by the public API."""
 
@@ -386,18 +425,14 @@ class _CallerMemory:
     def is_fixed(self) -> bool:
         return False
 
-    def view(self) -> memoryview:
+    def view(self) -> GuestBytes:
         return self.refreshed()
 
-    def refreshed(self) -> memoryview:
+    def refreshed(self) -> GuestBytes:
         return public_view(self._memory, self._caller)
 
     def size_bytes(self) -> int:
         return self._memory.data_len(self._caller)
-
-
-def _return_at_once(_env: int, _caller: int, _at: int, _count: int) -> int:
-    return 0
 
 
 def _u32(values: Any, index: int) -> int:

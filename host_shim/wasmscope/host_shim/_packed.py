@@ -36,7 +36,7 @@ class _StopError(Exception):
     """The rest of a list cannot be read; carries the reason."""
 
 
-def cut_text(raw: bytes | memoryview, limit: int) -> bytes:
+def cut_text(raw: bytes, limit: int) -> bytes:
     """Cut UTF-8 to at most a number of bytes, between characters.
 
     Args:
@@ -47,7 +47,7 @@ def cut_text(raw: bytes | memoryview, limit: int) -> bytes:
     # A character has at most three continuation bytes (RFC 3629, section 3).
     while end > max(0, limit - 3) and raw[end] & 0xC0 == 0x80:
         end -= 1
-    return bytes(raw[:end])
+    return raw[:end]
 
 
 def fit(fixed: Attributes, given: Attributes, limits: Limits, rejections: Rejections) -> Attributes:

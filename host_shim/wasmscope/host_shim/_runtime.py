@@ -5,9 +5,33 @@ Decoding, signals and accounting know a guest by these protocols only; ``_wasmti
 
 from __future__ import annotations
 
-from typing import Protocol
+import ctypes
+from typing import Final, Protocol, cast
 
-__all__ = ["GuestMemory", "GuestStore"]
+__all__ = ["NOTHING", "GuestBytes", "GuestMemory", "GuestStore"]
+
+
+class GuestBytes(Protocol):
+    """Bytes of a guest's memory, by slices with a step of 1; ends beyond the last byte are cut off, as everywhere.
+
+    A slice is a copy: check its length before, and what was read cannot change or go afterwards.
+    """
+
+    def __len__(self) -> int:
+        """Count them."""
+        ...
+
+    def __getitem__(self, at: slice, /) -> bytes:
+        """Copy some."""
+        ...
+
+    def __setitem__(self, at: slice, data: bytes, /) -> None:
+        """Overwrite some with as many."""
+        ...
+
+
+NOTHING: Final = cast("GuestBytes", (ctypes.c_char * 0)())
+"""The bytes of no memory."""
 
 
 class GuestMemory(Protocol):
@@ -23,11 +47,11 @@ class GuestMemory(Protocol):
         """Whether the bytes stay where they are as long as the store lives: a kept view is then too short at worst."""
         ...
 
-    def view(self) -> memoryview:
+    def view(self) -> GuestBytes:
         """Give the memory's bytes. The view may be shorter than the memory, if that has grown since."""
         ...
 
-    def refreshed(self) -> memoryview:
+    def refreshed(self) -> GuestBytes:
         """Give all of the memory's bytes as it is now."""
         ...
 

@@ -24,10 +24,14 @@ from wasmscope.host_shim._rejections import Rejections
 if TYPE_CHECKING:
     from wasmscope.host_shim._calls import CallFrame
 
-__all__ = ["GuestSpan", "RunningCalls", "Spans"]
+__all__ = ["LOST", "GuestSpan", "RunningCalls", "Spans"]
 
 # An empty Context is falsy, which the logs API takes for "the current one".
 _NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
+
+
+LOST: Final = -2
+"""What guests pass for a span that the host did not keep."""
 
 
 class GuestSpan:
@@ -153,7 +157,7 @@ class Spans:
         Returns:
             A context to start spans or emit logs in; None for OpenTelemetry's current one.
         """
-        if handle == 0:
+        if handle in (0, LOST):
             return self._current()
         if handle == -1:
             return _NO_SPAN
@@ -173,6 +177,8 @@ class Spans:
 
     def link_target(self, handle: int) -> SpanContext | None:
         """Resolve a link target; None and counted if it is unknown, because the current span is not what was meant."""
+        if handle == LOST:
+            return None
         if handle == 0 or handle in self._open or self._kept(handle) is not None:
             return self.span_context(handle)
         self.rejections.add("handle", str(handle))
@@ -196,6 +202,8 @@ class Spans:
             frame = self._calls.frame
             stack = self._loose if frame is None else frame.entered
             return stack[-1] if stack else None if frame is None else frame.target
+        if handle == LOST:
+            return None
         found = self._open.get(handle)
         if found is None:
             self._reject(handle, "ended")
@@ -208,7 +216,7 @@ class Spans:
 
     def enter(self, handle: int) -> None:
         """Make a span current."""
-        if handle == 0:
+        if handle in (0, LOST):
             return
         found = self.target(handle)
         if found is None:
@@ -225,7 +233,7 @@ class Spans:
 
     def exit(self, handle: int) -> None:
         """Take a span's innermost entry away."""
-        if handle == 0:
+        if handle in (0, LOST):
             return
         found = self._open.get(handle)
         frame = self._calls.frame
@@ -259,7 +267,7 @@ class Spans:
 
     def end(self, handle: int) -> None:
         """End a span, or forget a remote context."""
-        if handle == 0:
+        if handle in (0, LOST):
             return
         found = self._open.pop(handle, None)
         if found is None:

@@ -6,6 +6,7 @@ from struct import Struct
 from typing import Final, Literal
 
 from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._runtime import NOTHING
 from wasmscope.host_shim._signals import Inject
 
 __all__ = ["Environment", "Stdio", "StdioLines", "StdioMode"]
@@ -21,7 +22,6 @@ _U32: Final = Struct("<I")
 _STREAMS: Final = {1: "stdout", 2: "stderr"}
 _MAX_IOVECS: Final = 1_024
 _E_INVAL: Final = 28
-_NOTHING: Final = memoryview(b"")
 _FIELDS: Final = ("traceparent", "tracestate", "baggage")
 
 
@@ -103,11 +103,10 @@ class Stdio:
             return None
         total = bytearray()
         for start, size in _IOVEC.iter_unpack(vectors):
-            chunk = view[start : start + size]
             # Vectors may overlap: their sum may be many times the memory.
-            if len(chunk) != size or len(total) + size > len(view):
+            if start + size > len(view) or len(total) + size > len(view):
                 return None
-            total += chunk
+            total += view[start : start + size]
         return bytes(total)
 
     def write_only_logs(self, fd: int, pointer: int, count: int, written: int) -> int:
@@ -173,7 +172,7 @@ class Environment:
     def _add(self, pointer: int, amount: int) -> int:
         """Add to a number in the guest's memory; returns what it was."""
         memory = self._guest.memory
-        view = _NOTHING if memory is None else memory.refreshed()
+        view = NOTHING if memory is None else memory.refreshed()
         raw = view[pointer : pointer + 4]
         if len(raw) != 4:
             return 0

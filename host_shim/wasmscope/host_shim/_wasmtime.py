@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import wasmtime
 
+from wasmscope.host_shim._runtime import NOTHING, GuestBytes
 from wasmscope.host_shim._traps import Failure
-from wasmscope.host_shim._wasmtime_ffi import Native, store_address
+from wasmscope.host_shim._wasmtime_ffi import Native, bytes_at, store_address
 
 __all__ = ["RawMemory", "SlowMemory", "StoreFuel", "failure_of", "public_view"]
 
-_NOTHING: Final = memoryview(b"")
 _TRAP_TEXT: Final = "wasm trap: "
 
 
@@ -40,7 +40,7 @@ class RawMemory:
         self._item = type(item).from_buffer_copy(item)
         self._address = ctypes.addressof(self._item)
         self._base: int | None = -1
-        self._view = _NOTHING
+        self._view = NOTHING
         self._store: weakref.ref[wasmtime.Store] | None = None
         self._last = 0
 
@@ -53,18 +53,18 @@ class RawMemory:
         """Say which store must be open for `size_bytes`."""
         self._store = weakref.ref(store)
 
-    def view(self) -> memoryview:
+    def view(self) -> GuestBytes:
         """Give the bytes."""
         # Asked for each time: a memory that grows may move, and does where little address space is reserved.
         if self._data(self._context, self._address) != self._base:
             return self.refreshed()
         return self._view
 
-    def refreshed(self) -> memoryview:
+    def refreshed(self) -> GuestBytes:
         """Give all the bytes there are now."""
         self._base = base = self._data(self._context, self._address)
         size = self._native.memory_data_size(self._context, self._address)
-        self._view = self._native.view(base, size) if size and base else _NOTHING
+        self._view = bytes_at(base, size) if size and base else NOTHING
         return self._view
 
     def size_bytes(self) -> int:
@@ -94,15 +94,15 @@ class SlowMemory:
         """Whether it cannot move: the public API does not say."""
         return False
 
-    def view(self) -> memoryview:
+    def view(self) -> GuestBytes:
         """Give all the bytes."""
         return self.refreshed()
 
-    def refreshed(self) -> memoryview:
+    def refreshed(self) -> GuestBytes:
         """Give all the bytes there are now."""
         store = self._store()
         if store is None:
-            return _NOTHING
+            return NOTHING
         return public_view(self._memory, store)
 
     def size_bytes(self) -> int:
@@ -114,10 +114,10 @@ class SlowMemory:
         return self._last
 
 
-def public_view(memory: Any, store: wasmtime.Store | wasmtime.Caller) -> memoryview:
+def public_view(memory: Any, store: wasmtime.Store | wasmtime.Caller) -> GuestBytes:
     """Give a memory's bytes by the public API."""
-    # The buffer's own format is "<B", which memoryview cannot index.
-    return memoryview(memory.get_buffer_ptr(store)).cast("B")
+    buffer = memory.get_buffer_ptr(store)
+    return bytes_at(ctypes.addressof(buffer), len(buffer))
 
 
 class StoreFuel:

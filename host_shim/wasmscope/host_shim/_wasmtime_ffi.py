@@ -14,15 +14,18 @@ import logging
 import re
 import struct
 import sys
-from typing import Any, Final
+import weakref
+from typing import Any, Final, cast
 
 import wasmtime
 
+from wasmscope.host_shim._runtime import GuestBytes
+
 __all__ = [
     "CALLBACK",
-    "FINALIZER",
     "SPACE_START",
     "Native",
+    "bytes_at",
     "store_address",
     "take_func",
     "take_instance",
@@ -35,7 +38,6 @@ _logger = logging.getLogger("wasmscope.host_shim")
 # wasmtime_val_raw_t is 16 bytes, little-endian everywhere; of an i32 only the low 32 bits mean anything. The address
 # comes as a number: a pointer object costs as much as all else of a call.
 CALLBACK: Final = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 SPACE_START: Final = 4096
 """Where `Native.space` begins: nothing of interest lies in the first page, and a view of address 0 is none."""
@@ -90,10 +92,11 @@ class Native:
         self._func_call = bind("wasmtime_func_call_unchecked", void, void, void, void, size, void, gil=False)
         self._error_delete = bind("wasmtime_error_delete", None, void)
         self._trap_delete = bind("wasm_trap_delete", None, void)
-        self._view = ctypes.PYFUNCTYPE(ctypes.py_object, void, ctypes.c_ssize_t, ctypes.c_int)(
+        view = ctypes.PYFUNCTYPE(ctypes.py_object, void, ctypes.c_ssize_t, ctypes.c_int)(
             ("PyMemoryView_FromMemory", ctypes.pythonapi)
         )
-        self.space = self.view(SPACE_START, sys.maxsize - SPACE_START)
+        self._idle = CALLBACK(_do_nothing)
+        self.space: memoryview = view(SPACE_START, sys.maxsize - SPACE_START, _PYBUF_WRITE)
         """The address space. A struct reads all of a call's arguments out of it in one step, where they lie."""
 
     @classmethod
@@ -137,19 +140,19 @@ class Native:
         assert isinstance(export, wasmtime.Func)
         values = (ctypes.c_int64 * 8)()
         self.call(store, export, values)
+        owned = {0}
+        reference = weakref.ref(owned)
+        self.hold(store_address(store), owned)
+        del owned
+        is_held = reference() is not None
         store.close()
+        if not is_held or reference() is not None:
+            raise RuntimeError("an object that a store owns did not go with it")
         expected = [65536, 7, 0xFFFFFFFE, -3, 0.5, 3]
         if seen != expected or values[0] != -5:
             raise RuntimeError(f"unchecked calls: expected {expected} and -5, got {seen} and {values[0]}")
 
-    def func(
-        self,
-        store: wasmtime.Store,
-        kind: wasmtime.FuncType,
-        callback: Any,
-        env: int,
-        finalizer: Any = None,
-    ) -> wasmtime.Func:
+    def func(self, store: wasmtime.Store, kind: wasmtime.FuncType, callback: Any, env: int) -> wasmtime.Func:
         """Make a host function in a store.
 
         Args:
@@ -157,30 +160,56 @@ class Native:
             kind: Its type.
             callback: A `CALLBACK`, kept alive by the caller as long as the store.
             env: What it gets as its first argument; not 0, which ctypes turns into None.
-            finalizer: A `FINALIZER` that is called with ``env`` when the store goes, or None.
         """
+        return wasmtime.Func._from_raw(self._func(store_address(store), kind, callback, env, None))
+
+    def _func(self, context: int, kind: wasmtime.FuncType, callback: Any, env: int, finalizer: Any) -> Any:
         from wasmtime import _ffi
 
         raw = _ffi.wasmtime_func_t()
         self._func_new(
-            store_address(store),
+            context,
             ctypes.cast(kind.ptr(), ctypes.c_void_p),
             ctypes.cast(callback, ctypes.c_void_p),
             env,
             None if finalizer is None else ctypes.cast(finalizer, ctypes.c_void_p),
             ctypes.addressof(raw),
         )
-        return wasmtime.Func._from_raw(raw)
+        return raw
+
+    def hold(self, context: int, owned: object) -> None:
+        """Have a store own an object, which is let go when the store goes.
+
+        It is what wasmtime-py does with the Python function of a `wasmtime.Func`.
+
+        Args:
+            context: Address of the store's context.
+            owned: The object.
+        """
+        from wasmtime import _func
+
+        # A type belongs to the engine that it is first used with: not to be kept.
+        kind = wasmtime.FuncType([], [])
+        self._func(context, kind, self._idle, _func.FUNCTIONS.allocate((owned,)), _func.finalize)
 
     def define(
-        self, linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, callback: Any, env: int
+        self, linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, callback: Any, owned: object
     ) -> None:
         """Define a host function in a linker; see `func`.
+
+        Args:
+            linker: The linker.
+            module: The function's module.
+            name: The function's name.
+            kind: Its type.
+            callback: A `CALLBACK`.
+            owned: An object that the function owns, and so the linker and all stores that it links. It keeps the
+                callback alive.
 
         Raises:
             wasmtime.WasmtimeError: If the name is taken.
         """
-        from wasmtime import _ffi
+        from wasmtime import _ffi, _func
 
         raw_module, raw_name = module.encode(), name.encode()
         error = self._linker_define(
@@ -191,8 +220,8 @@ class Native:
             len(raw_name),
             ctypes.cast(kind.ptr(), ctypes.c_void_p),
             ctypes.cast(callback, ctypes.c_void_p),
-            env,
-            None,
+            _func.FUNCTIONS.allocate((owned,)),
+            ctypes.cast(_func.finalize, ctypes.c_void_p),
         )
         if error:
             raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
@@ -279,11 +308,6 @@ class Native:
         kind: Any = item.kind
         return item.of.memory if kind == _ffi.WASMTIME_EXTERN_MEMORY.value else None
 
-    def view(self, address: int, size: int) -> memoryview:
-        """Give a writable view of memory. It must not be used after the memory moved or went."""
-        result: memoryview = self._view(address, size, _PYBUF_WRITE)
-        return result
-
     def is_fixed(self, engine: wasmtime.Engine) -> bool:
         """Find out whether an engine's 32-bit memories stay where they are when they grow.
 
@@ -305,6 +329,16 @@ class Native:
     def memory_address(self, memory: wasmtime.Memory) -> Any:
         """Give the wasmtime_memory_t of a memory."""
         return memory._memory
+
+
+def _do_nothing(_env: int, _caller: int, _at: int, _count: int) -> int:
+    return 0
+
+
+def bytes_at(address: int, size: int) -> GuestBytes:
+    """Give bytes anywhere. They must not be touched after the memory moved or went."""
+    # Of all that Python has, a slice of a ctypes array is the quickest way to a copy.
+    return cast("GuestBytes", (ctypes.c_char * size).from_address(address))
 
 
 def store_address(store: wasmtime.Store) -> int:

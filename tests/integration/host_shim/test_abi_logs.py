@@ -352,7 +352,7 @@ class TestTraceContext:
         assert ids == [(work.trace_id, work.span_id)] * 2 + [remote, (0, 0)]
         assert guest.rejected() == {}
 
-    @pytest.mark.parametrize("context", [1, 99, -2, 2**63 - 1, -(2**63)])
+    @pytest.mark.parametrize("context", [1, 99, -3, 2**63 - 1, -(2**63)])
     def test_unknown(self, guest: Guest, telemetry: Telemetry, context: int) -> None:
         """An unknown handle is counted and means the current span."""
         guest.run(lambda: guest.log("x", context=context))

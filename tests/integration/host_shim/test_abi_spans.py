@@ -15,7 +15,7 @@ from tests.support.telemetry import Telemetry, TickingClock
 from wasmscope.host_shim import Bridge, Limits
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-UNKNOWN_HANDLES = [1, 99, -1, -2, 2**63 - 1, -(2**63)]
+UNKNOWN_HANDLES = [1, 99, -1, -3, 2**63 - 1, -(2**63)]
 
 
 class TestStart:

@@ -363,6 +363,7 @@ class TestHostExceptions:
         """Threads that raise at once each get their own exception, with its own cause. A trap stays a trap; not under
         the public API, where wasmtime-py itself may put another thread's exception in its place."""
         wrong: list[object] = []
+        engine()  # Made now: threads that ask for it at once would each get their own.
         start = threading.Barrier(4)
 
         def work(number: int) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,22 @@ class TestMissingImports:
         assert f"{module}.f, {module}.g" in str(error)
         assert hint in str(error)
         assert "\n" not in str(error)
+
+
+class TestSpecialFiles:
+    def test_without_end(self) -> None:
+        """A file without end is refused by its beginning."""
+        with pytest.raises(ModuleFormatError, match="unknown kind"):
+            ModuleFile.read("/dev/zero")
+
+    def test_pipe(self) -> None:
+        """A module may come through a pipe, as a shell's <(…) gives it."""
+        reader, writer = os.pipe()
+        data = bytes(wasmtime.wat2wasm('(module (func (export "f")))')) + b"\0\x81\x20\x01x" + bytes(4095)
+        with open(writer, "wb") as stream:  # noqa: PTH123
+            stream.write(data)
+
+        try:
+            assert ModuleFile.read(f"/dev/fd/{reader}").data == data
+        finally:
+            os.close(reader)
