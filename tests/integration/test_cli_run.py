@@ -455,6 +455,14 @@ class TestBadInput:
         assert found.exit_code == 2
         assert f"{name}='bogus'" in one_line(found.stderr)
 
+    def test_unknown_sampler(self, program: Path) -> None:
+        """An unknown sampler is a warning, as OpenTelemetry has it, and it reaches people."""
+        found = run_command("run", "-q", program, OTEL_TRACES_SAMPLER="bogus")
+
+        assert found.exit_code == 0
+        assert "[warning" in found.stderr
+        assert "bogus" in found.stderr
+
     def test_commands(self) -> None:
         """Unknown commands are answered with what to type; no command with the help."""
         assert "wasmscope run x.wasm" in one_line(run_command("x.wasm").stderr)

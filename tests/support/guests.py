@@ -148,6 +148,10 @@ class Guest:
 
     # Memory.
 
+    def grow(self, pages: int) -> None:
+        """Have the guest grow its memory, in the call that is running."""
+        assert self._raw["grow"](self.store, pages) != -1
+
     def put(self, data: bytes) -> int:
         """Write bytes somewhere and give their address. What was put long before is overwritten."""
         if self._top + len(data) > self.memory.data_len(self.store):

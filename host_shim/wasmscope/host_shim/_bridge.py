@@ -204,8 +204,8 @@ class Bridge:
         """Watch an instance that was made by a linker with this bridge's functions (`define`).
 
         Guests made so are told apart by their store: for several in one store use `instantiate`. What the guest
-        reported before (its start function)
-        belongs to it too.
+        registered and opened before (in its start function) belongs to it, too; what it logged and ended before went
+        out under the name ``wasm``.
 
         Args:
             store: The instance's store.
@@ -231,9 +231,10 @@ class Bridge:
             self._contexts[address] = binding.key
             self._natives.by_context[address] = binding.guest
         exports = instance.exports(store)
-        memory = exports["memory"] if "memory" in exports else next(
-            (item for item in exports.by_index if isinstance(item, wasmtime.Memory)), None
-        )  # fmt: skip
+        memories = [item for item in exports.by_index if isinstance(item, wasmtime.Memory)]
+        memory = exports.get("memory")
+        if not isinstance(memory, wasmtime.Memory):
+            memory = memories[0] if memories else None
         if isinstance(memory, wasmtime.Memory):
             binding.guest.attach_memory(self._natives.memory(store, memory))
         runner, caller = self._runner(binding, store)

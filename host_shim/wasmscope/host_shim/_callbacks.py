@@ -50,11 +50,10 @@ def {name}(env, caller, at, n):
 _PUBLIC = """
 def {name}({params}):
     started = clock()
-    guest = find()
     try:
         return guest.{name}({args})
     except BaseException as error:
-        failed(error)
+        guest.failed(error)
         return {zero}
     finally:
         guest.charge(clock() - started)
@@ -66,8 +65,7 @@ def raw_callback(
     signature: Signature,
     *,
     memory64: bool,
-    space: memoryview,
-    space_start: int,
+    space: Any,
     guests: dict[int, Guest],
     arriving: Callable[[int, int], Guest],
     failed: Callable[[int, BaseException], None],
@@ -79,8 +77,7 @@ def raw_callback(
         name: Name of the ABI function, and of the `Guest` method.
         signature: Its type.
         memory64: Whether addresses are 64 bits wide.
-        space: The address space: arguments are read and results written where they lie.
-        space_start: The address that ``space`` begins with.
+        space: The address space, as a buffer: arguments are read and results written where they lie.
         guests: The guests by key.
         arriving: Finds the guest of a key that is not among them yet, given the caller.
         failed: Is told what was raised, with the key.
@@ -92,9 +89,9 @@ def raw_callback(
     source = _RAW.format(
         name=name,
         key="env" if context_of is None else "context_of(caller)",
-        fetch=f"{args}, = unpack(space, at - start)" if args else "pass",
-        call=f"pack(space, at - start, {call})" if signature.result else call,
-        zero="pack(space, at - start, 0)" if signature.result else "",
+        fetch=f"{args}, = unpack(space, at)" if args else "pass",
+        call=f"pack(space, at, {call})" if signature.result else call,
+        zero="pack(space, at, 0)" if signature.result else "",
     )
     scope: dict[str, Any] = {
         "clock": perf_counter_ns,
@@ -103,7 +100,6 @@ def raw_callback(
         "failed": failed,
         "context_of": context_of,
         "space": space,
-        "start": space_start,
         "unpack": Struct("<" + "".join(slots[kind] for kind in signature.params)).unpack_from,
         # Also of an i32: only its four bytes are looked at.
         "pack": Struct("<q").pack_into,
@@ -114,22 +110,16 @@ def raw_callback(
     return function
 
 
-def public_callback(
-    name: str,
-    signature: Signature,
-    *,
-    memory64: bool,
-    find: Callable[[], Guest],
-    failed: Callable[[BaseException], None],
-) -> Callable[..., Any]:
+def public_callback(name: str, signature: Signature, *, memory64: bool) -> Callable[..., Any]:
     """Make the function for wasmtime's public API, which passes Python numbers.
 
     Args:
         name: Name of the ABI function, and of the `Guest` method.
         signature: Its type.
         memory64: Whether addresses are 64 bits wide.
-        find: Gives the guest.
-        failed: Is told what was raised.
+
+    Returns:
+        A function of the guest and the numbers.
     """
     params = [f"v{index}" for index in range(len(signature.params))]
     args: list[str] = []
@@ -138,9 +128,12 @@ def public_callback(
         mask = "0xFFFFFFFFFFFFFFFF" if wide else "0xFFFFFFFF"
         args.append(param if kind in "ld" else f"{param} & {mask}")
     source = _PUBLIC.format(
-        name=name, params=", ".join(params), args=", ".join(args), zero="0" if signature.result else "None"
+        name=name,
+        params=", ".join(["guest", *params]),
+        args=", ".join(args),
+        zero="0" if signature.result else "None",
     )
-    scope: dict[str, Any] = {"clock": perf_counter_ns, "find": find, "failed": failed}
+    scope: dict[str, Any] = {"clock": perf_counter_ns}
     exec(source, scope)
     function: Callable[..., Any] = scope[name]
     return function

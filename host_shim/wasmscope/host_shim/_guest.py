@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from time import time_ns
 from typing import TYPE_CHECKING, Final, cast
@@ -145,6 +144,9 @@ class Guest:
         for known in (*(site.attributes for site in self._sites), *self._sets):
             known.update(self._base)
         self._forget_seen()
+        for (kind, number, data), index in self._recorder_ids.items():
+            described = read_instrument(kind, number, data, self._limits, rejections)
+            self._recorders[index] = signals.recorder(described, self._limits.instruments)
 
     def attach_memory(self, memory: GuestMemory | None) -> None:
         """Say where the guest's addresses point; None if it has no memory."""
@@ -355,12 +357,11 @@ class Guest:
             site = self._sites[callsite]
         except IndexError:
             site = self._site(callsite)
-        if severity == 0:
-            severity = site.severity
-        elif severity > 24:
+        severity = severity or site.severity
+        if severity > 24:
             self.rejections.add("severity", str(severity))
             severity = 0
-        if 0 < severity < self._min_severity:
+        if severity < self._min_severity and severity:
             return
         view = self._still or self._view()
         body = attributes = None
@@ -696,7 +697,8 @@ class Guest:
             return
         if recorder is None:
             return
-        if not recorder.is_float or not math.isfinite(value) or (value < 0 and recorder.is_monotonic):
+        # The difference is 0 for finite numbers only.
+        if value - value != 0 or not recorder.is_float or (value < 0 and recorder.is_monotonic):
             self.rejections.add("measurement", repr(value))
             return
         try:

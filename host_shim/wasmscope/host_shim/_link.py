@@ -19,7 +19,7 @@ from wasmscope.host_shim._plan import ImportPlan, PlannedImport
 from wasmscope.host_shim._runtime import GuestBytes
 from wasmscope.host_shim._wasi import Environment, Stdio
 from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, public_view
-from wasmscope.host_shim._wasmtime_ffi import CALLBACK, SPACE_START, Native, store_address
+from wasmscope.host_shim._wasmtime_ffi import CALLBACK, Native, store_address
 
 __all__ = ["Binding", "Natives", "function_types"]
 
@@ -62,6 +62,7 @@ class Binding:
         guest: The guest.
         plan: What it imports.
         stdio: Its watched output, or None.
+        has_aborted: Whether it called ``env.abort`` in the call that runs.
         environment: Its environment, or None.
         context: Address of its store's context, if it was adopted.
         forward: Calls a WASI function of the linker on the guest's memory: name, arguments -> errno.
@@ -72,6 +73,7 @@ class Binding:
         self.guest = guest
         self.plan = plan
         self.stdio: Stdio | None = None
+        self.has_aborted = False
         self.environment: Environment | None = None
         self.forward: Callable[[str, tuple[int, ...]], int] | None = None
         self.context: int | None = None
@@ -199,7 +201,6 @@ class Natives:
                 _abi.FUNCTIONS[name],
                 memory64=memory64,
                 space=self.native.space,
-                space_start=SPACE_START,
                 guests=self.by_context if by_context else self._guests,
                 arriving=self._arrive_by_context if by_context else self._arriving,
                 failed=self._context_failed if by_context else self._failed,
@@ -230,15 +231,9 @@ class Natives:
         kind = item.kind
         if self.native is not None:
             callback = self._callback(item.name, memory64=memory64, by_context=False)
-            return self.native.func(store, item.kind, callback, binding.key)
-        function = public_callback(
-            item.name,
-            _abi.FUNCTIONS[item.name],
-            memory64=memory64,
-            find=lambda: binding.guest,
-            failed=binding.guest.failed,
-        )
-        return self._public_func(store, binding, kind, function)
+            return self.native.func(store, kind, callback, binding.key)
+        function = public_callback(item.name, _abi.FUNCTIONS[item.name], memory64=memory64)
+        return self._public_func(store, binding, kind, functools.partial(function, binding.guest))
 
     def _public_func(
         self, store: wasmtime.Store, binding: Binding, kind: wasmtime.FuncType, function: Callable[..., Any]
@@ -269,22 +264,19 @@ class Natives:
 
     def _public_by_context(self, name: str, *, memory64: bool) -> Callable[..., Any]:
         """Make a function for the public API that finds its guest by the caller's store."""
+        serve = public_callback(name, _abi.FUNCTIONS[name], memory64=memory64)
 
         def function(caller: wasmtime.Caller, *values: int) -> Any:
             address = ctypes.cast(caller._context(), ctypes.c_void_p).value or 0
             guest = self.by_context.get(address)
             if guest is None:
                 guest = self.by_context[address] = self._arriving_context(address)
-            found = guest
             if guest.memory is None:
                 memory = caller.get("memory")
                 if isinstance(memory, wasmtime.Memory):
                     guest.attach_memory(_CallerMemory(caller, memory))
             try:
-                inner = public_callback(
-                    name, _abi.FUNCTIONS[name], memory64=memory64, find=lambda: found, failed=found.failed
-                )
-                return inner(*values)
+                return serve(guest, *values)
             finally:
                 if isinstance(guest.memory, _CallerMemory):
                     guest.attach_memory(None)
@@ -447,6 +439,7 @@ def _f64(values: Any, index: int) -> float:
 
 def _abort(binding: Binding, values: Any) -> str:
     args = [_u32(values, index) for index in range(4)]
+    binding.has_aborted = True
     return _assemblyscript.abort(binding.guest, *args, limit=_TEXT_LIMIT)
 
 

@@ -23,7 +23,6 @@ from wasmscope.host_shim._runtime import GuestBytes
 
 __all__ = [
     "CALLBACK",
-    "SPACE_START",
     "Native",
     "bytes_at",
     "store_address",
@@ -39,12 +38,8 @@ _logger = logging.getLogger("wasmscope.host_shim")
 # comes as a number: a pointer object costs as much as all else of a call.
 CALLBACK: Final = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
-SPACE_START: Final = 4096
-"""Where `Native.space` begins: nothing of interest lies in the first page, and a view of address 0 is none."""
-
 # How wasmtime-py's trampoline calls the trap that it makes of an exception, as a line of the text of the failure.
 _RAISED: Final = re.compile(r"^\s*(\d+: )?python exception$", re.MULTILINE)
-_PYBUF_WRITE: Final = 0x200
 _MOST_PAGES: Final = 65_536
 
 # (module (import "p" "f" (func (param i32 i64 f64) (result i64))) (memory (export "memory") 1)
@@ -92,11 +87,8 @@ class Native:
         self._func_call = bind("wasmtime_func_call_unchecked", void, void, void, void, size, void, gil=False)
         self._error_delete = bind("wasmtime_error_delete", None, void)
         self._trap_delete = bind("wasm_trap_delete", None, void)
-        view = ctypes.PYFUNCTYPE(ctypes.py_object, void, ctypes.c_ssize_t, ctypes.c_int)(
-            ("PyMemoryView_FromMemory", ctypes.pythonapi)
-        )
         self._idle = CALLBACK(_do_nothing)
-        self.space: memoryview = view(SPACE_START, sys.maxsize - SPACE_START, _PYBUF_WRITE)
+        self.space: Any = (ctypes.c_char * sys.maxsize).from_address(0)
         """The address space. A struct reads all of a call's arguments out of it in one step, where they lie."""
 
     @classmethod
@@ -125,8 +117,8 @@ class Native:
             context = self.caller_context(caller)
             if item is not None:
                 seen.append(self.memory_data_size(context, ctypes.addressof(item)))
-            seen.extend((env, *struct.unpack_from("<I12xq8xd", self.space, at - SPACE_START), count))
-            struct.pack_into("<q", self.space, at - SPACE_START, -5)
+            seen.extend((env, *struct.unpack_from("<I12xq8xd", self.space, at), count))
+            struct.pack_into("<q", self.space, at, -5)
             return 0
 
         raw = CALLBACK(callback)
