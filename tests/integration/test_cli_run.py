@@ -447,13 +447,21 @@ class TestBadInput:
         assert found.returncode == 2
         assert b"not UTF-8" in found.stderr
 
-    @pytest.mark.parametrize("name", ["OTEL_PROPAGATORS", "OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER"])
+    @pytest.mark.parametrize("name", ["OTEL_PROPAGATORS", "OTEL_TRACES_EXPORTER"])
     def test_environment(self, program: Path, name: str) -> None:
         """A variable with an unknown value is named, with the values there are."""
         found = run_command("run", program, **{name: "bogus"})
 
         assert found.exit_code == 2
         assert f"{name}='bogus'" in one_line(found.stderr)
+
+    def test_unknown_sampler(self, program: Path) -> None:
+        """An unknown sampler is a warning, as OpenTelemetry has it, and it reaches people."""
+        found = run_command("run", "-q", program, OTEL_TRACES_SAMPLER="bogus")
+
+        assert found.exit_code == 0
+        assert "[warning" in found.stderr
+        assert "bogus" in found.stderr
 
     def test_commands(self) -> None:
         """Unknown commands are answered with what to type; no command with the help."""
@@ -494,6 +502,14 @@ class TestEnvironment:
         found = run_command("run", "-q", "--json", program, OTEL_TRACES_SAMPLER="always_off")
 
         assert spans([json.loads(line) for line in found.stdout.splitlines()]) == []
+
+    def test_unknown_sampler(self, program: Path) -> None:
+        """A sampler that this SDK does not have is warned of and ignored, as OpenTelemetry's specification asks."""
+        found = run_command("run", "-q", "--json", program, OTEL_TRACES_SAMPLER="bogus")
+
+        assert found.exit_code == 0
+        assert "bogus" in found.stderr
+        assert spans([json.loads(line) for line in found.stdout.splitlines()])
 
     @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
     def test_unreachable(self, program: Path, protocol: str) -> None:

@@ -23,7 +23,7 @@ __all__ = ["public_callback", "raw_callback"]
 _SLOTS: Final = {"i": "I12x", "l": "q8x", "d": "d8x"}
 
 _RAW = """
-def {name}(env, caller, at, n):
+def {name}(env, caller, at):
     started = clock()
     try:
         try:
@@ -65,21 +65,19 @@ def raw_callback(
     signature: Signature,
     *,
     memory64: bool,
-    space: memoryview,
-    space_start: int,
+    space: Any,
     guests: dict[int, Guest],
     arriving: Callable[[int, int], Guest],
     failed: Callable[[int, BaseException], None],
     context_of: Callable[[int], int] | None = None,
-) -> Callable[[int, int, int, int], int]:
+) -> Callable[[int, int, int], int]:
     """Make the function behind an unchecked callback.
 
     Args:
         name: Name of the ABI function, and of the `Guest` method.
         signature: Its type.
         memory64: Whether addresses are 64 bits wide.
-        space: The address space: arguments are read and results written where they lie.
-        space_start: The address that ``space`` begins with.
+        space: The address space, as a buffer: arguments are read and results written where they lie.
         guests: The guests by key.
         arriving: Finds the guest of a key that is not among them yet, given the caller.
         failed: Is told what was raised, with the key.
@@ -91,9 +89,9 @@ def raw_callback(
     source = _RAW.format(
         name=name,
         key="env" if context_of is None else "context_of(caller)",
-        fetch=f"{args}, = unpack(space, at - start)" if args else "pass",
-        call=f"pack(space, at - start, {call})" if signature.result else call,
-        zero="pack(space, at - start, 0)" if signature.result else "",
+        fetch=f"{args}, = unpack(space, at)" if args else "pass",
+        call=f"pack(space, at, {call})" if signature.result else call,
+        zero="pack(space, at, 0)" if signature.result else "",
     )
     scope: dict[str, Any] = {
         "clock": perf_counter_ns,
@@ -102,14 +100,13 @@ def raw_callback(
         "failed": failed,
         "context_of": context_of,
         "space": space,
-        "start": space_start,
         "unpack": Struct("<" + "".join(slots[kind] for kind in signature.params)).unpack_from,
         # Also of an i32: only its four bytes are looked at.
         "pack": Struct("<q").pack_into,
         "slow": SLOW_NS,
     }
     exec(source, scope)
-    function: Callable[[int, int, int, int], int] = scope[name]
+    function: Callable[[int, int, int], int] = scope[name]
     return function
 
 

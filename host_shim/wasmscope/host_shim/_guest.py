@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from time import time_ns
 from typing import TYPE_CHECKING, Final, cast
@@ -358,12 +357,11 @@ class Guest:
             site = self._sites[callsite]
         except IndexError:
             site = self._site(callsite)
-        if severity == 0:
-            severity = site.severity
-        elif severity > 24:
+        severity = severity or site.severity
+        if severity > 24:
             self.rejections.add("severity", str(severity))
             severity = 0
-        if 0 < severity < self._min_severity:
+        if severity < self._min_severity and severity:
             return
         view = self._still or self._view()
         body = attributes = None
@@ -699,7 +697,8 @@ class Guest:
             return
         if recorder is None:
             return
-        if not recorder.is_float or not math.isfinite(value) or (value < 0 and recorder.is_monotonic):
+        # The difference is 0 for finite numbers only.
+        if value - value != 0.0 or not recorder.is_float or (value < 0.0 and recorder.is_monotonic):
             self.rejections.add("measurement", repr(value))
             return
         try:

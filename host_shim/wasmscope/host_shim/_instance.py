@@ -90,6 +90,11 @@ class CallRunner:
             # Told by the host function itself: what came through wasmtime-py may be another thread's, or a bare trap.
             error = frame.stretch.error
         frame.stretch.error = None
+        if binding.has_aborted:
+            binding.has_aborted = False
+            if isinstance(error, wasmtime.WasmtimeError):
+                # A trap that a host function makes comes back as an error. To the application it is the guest's trap.
+                error = wasmtime.Trap(str(error))
         if binding.stdio is not None and frame.previous is None:
             binding.stdio.flush()
         self._caller.end(frame, None if error is None else failure_of(error))

@@ -19,7 +19,7 @@ from wasmscope.host_shim._plan import ImportPlan, PlannedImport
 from wasmscope.host_shim._runtime import GuestBytes
 from wasmscope.host_shim._wasi import Environment, Stdio
 from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, failure_of, public_view
-from wasmscope.host_shim._wasmtime_ffi import CALLBACK, SPACE_START, Native, store_address
+from wasmscope.host_shim._wasmtime_ffi import CALLBACK, Native, store_address
 
 __all__ = ["Binding", "Natives", "function_types"]
 
@@ -62,6 +62,7 @@ class Binding:
         guest: The guest.
         plan: What it imports.
         stdio: Its watched output, or None.
+        has_aborted: Whether it called ``env.abort`` in the call that runs.
         environment: Its environment, or None.
         context: Address of its store's context, if it was adopted.
         store: Its store, if WASI is watched by the C API.
@@ -74,6 +75,7 @@ class Binding:
         self.guest = guest
         self.plan = plan
         self.stdio: Stdio | None = None
+        self.has_aborted = False
         self.environment: Environment | None = None
         self.wasi: dict[str, wasmtime.Func] = {}
         self.forward: Callable[[str, tuple[int, ...]], int] | None = None
@@ -215,7 +217,6 @@ class Natives:
                 _abi.FUNCTIONS[name],
                 memory64=memory64,
                 space=self.native.space,
-                space_start=SPACE_START,
                 guests=self.by_context if by_context else self._guests,
                 arriving=self._arrive_by_context if by_context else self._arriving,
                 failed=self._context_failed if by_context else self._failed,
@@ -313,10 +314,10 @@ class Natives:
             return self.native.func(store, item.kind, callback, binding.key)
         return self._public_func(store, binding, item.kind, self._public_other(item.name, binding))
 
-    def _raw_other(self, name: str) -> Callable[[int, int, int, int], int]:
+    def _raw_other(self, name: str) -> Callable[[int, int, int], int]:
         serve = _OTHERS[name]
 
-        def function(env: int, caller: int, at: int, count: int) -> int:
+        def function(env: int, caller: int, at: int) -> int:
             started = perf_counter_ns()
             assert self.native is not None
             values = _Slots.from_address(at)
@@ -507,6 +508,7 @@ def _f64(values: Any, index: int) -> float:
 
 def _abort(binding: Binding, values: Any) -> str:
     args = [_u32(values, index) for index in range(4)]
+    binding.has_aborted = True
     return _assemblyscript.abort(binding.guest, *args, limit=_TEXT_LIMIT)
 
 

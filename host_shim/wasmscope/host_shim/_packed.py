@@ -17,6 +17,8 @@ Value = str | bool | int | float | bytes | None | Sequence["Value"] | Mapping[st
 """What an attribute can be: OpenTelemetry's AnyValue."""
 Attributes = dict[str, Value]
 
+# A key's head and, of a field reference, the value's tag.
+_HEAD = Struct("<HB").unpack_from
 _U16 = Struct("<H").unpack_from
 _U32 = Struct("<I").unpack_from
 _I64 = Struct("<q").unpack_from
@@ -116,30 +118,33 @@ class Packed:
         end = len(data)
         count = 0
         while position < end:
-            size = data[position] | data[position + 1] << 8
-            position += 2
-            if size & 0x8000:
-                key = fields[size & 0x7FFF]
+            head: int
+            tag: int
+            head, tag = _HEAD(data, position)
+            if head & 0x8000:
+                key = fields[head & 0x7FFF]
+                position += 3
             else:
-                key = keys[data[position : position + size]]
-                position += size
-            tag = data[position]
+                start = position + 2
+                position = start + head
+                key = keys[data[start:position]]
+                tag = data[position]
+                position += 1
             if tag == _STRING:
-                start = position + 5
-                size = _U32(data, position + 1)[0]
-                position = start + size
-                if position > end or size > value_bytes:
+                start = position + 4
+                position = start + _U32(data, position)[0]
+                if position > end or position - start > value_bytes:
                     return None
-                attributes[key] = str(data[start:position], "utf-8")
+                attributes[key] = data[start:position].decode()
             elif tag == _I64_TAG:
-                attributes[key] = _I64(data, position + 1)[0]
-                position += 9
+                attributes[key] = _I64(data, position)[0]
+                position += 8
             elif tag == _BOOL:
-                attributes[key] = data[position + 1] != 0
-                position += 2
+                attributes[key] = data[position] != 0
+                position += 1
             elif tag == _F64_TAG:
-                attributes[key] = _F64(data, position + 1)[0]
-                position += 9
+                attributes[key] = _F64(data, position)[0]
+                position += 8
             else:
                 return None
             count += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -99,8 +100,9 @@ class Spans:
         self._open: dict[int, GuestSpan] = {}
         # Usable as parents and link targets only, oldest first. Apart, so that a remote context that many spans are
         # children of is not lost when they end.
-        self._ended: dict[int, SpanContext] = {}
-        self._remote: dict[int, SpanContext] = {}
+        # Ordered dictionaries, because the first of a plain one is found the slower the more were deleted before it.
+        self._ended: OrderedDict[int, SpanContext] = OrderedDict()
+        self._remote: OrderedDict[int, SpanContext] = OrderedDict()
         # Entries made outside of any call through the bridge (a start function, an export called directly).
         self._loose: list[GuestSpan] = []
 
@@ -143,10 +145,10 @@ class Spans:
         self._remember(self._remote, handle, context)
         return handle
 
-    def _remember(self, kept: dict[int, SpanContext], handle: int, context: SpanContext) -> None:
+    def _remember(self, kept: OrderedDict[int, SpanContext], handle: int, context: SpanContext) -> None:
         kept[handle] = context
         if len(kept) > self._limits.kept_contexts:
-            del kept[next(iter(kept))]
+            kept.popitem(last=False)
 
     def _kept(self, handle: int) -> SpanContext | None:
         return self._ended.get(handle) or self._remote.get(handle)

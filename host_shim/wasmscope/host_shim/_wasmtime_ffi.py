@@ -32,7 +32,6 @@ else:
 
 __all__ = [
     "CALLBACK",
-    "SPACE_START",
     "InstanceExports",
     "Native",
     "bytes_at",
@@ -46,15 +45,12 @@ _logger = logging.getLogger("wasmscope.host_shim")
 
 # wasmtime_func_unchecked_callback_t: trap* (env, caller, wasmtime_val_raw_t* args_and_results, size_t). A
 # wasmtime_val_raw_t is 16 bytes, little-endian everywhere; of an i32 only the low 32 bits mean anything. The address
-# comes as a number: a pointer object costs as much as all else of a call.
-CALLBACK: Final = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-
-SPACE_START: Final = 4096
-"""Where `Native.space` begins: nothing of interest lies in the first page, and a view of address 0 is none."""
+# comes as a number, because a pointer object costs as much as all else of a call; and the count at the end, which
+# follows from the type, does not come at all: a C function may be given more arguments than it looks at.
+CALLBACK: Final = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 
 # How wasmtime-py's trampoline calls the trap that it makes of an exception, as a line of the text of the failure.
 _RAISED: Final = re.compile(r"^\s*(\d+: )?python exception$", re.MULTILINE)
-_PYBUF_WRITE: Final = 0x200
 _MOST_PAGES: Final = 65_536
 
 # (module (import "p" "f" (func (param i32 i64 f64) (result i64))) (memory (export "memory") 1)
@@ -100,11 +96,8 @@ class Native:
             void, void, ctypes.c_char_p, size, ctypes.c_char_p, size, void, void, void, void,
         )  # fmt: skip
         self._func_call = bind("wasmtime_func_call_unchecked", void, void, void, void, size, void, gil=False)
-        view = ctypes.PYFUNCTYPE(ctypes.py_object, void, ctypes.c_ssize_t, ctypes.c_int)(
-            ("PyMemoryView_FromMemory", ctypes.pythonapi)
-        )
         self._idle = CALLBACK(_do_nothing)
-        self.space: memoryview = view(SPACE_START, sys.maxsize - SPACE_START, _PYBUF_WRITE)
+        self.space: Any = (ctypes.c_char * sys.maxsize).from_address(0)
         """The address space. A struct reads all of a call's arguments out of it in one step, where they lie."""
 
     @classmethod
@@ -128,13 +121,13 @@ class Native:
         """Run a module that calls back, and compare what arrives with what must."""
         seen: list[object] = []
 
-        def callback(env: int, caller: int, at: int, count: int) -> int:
+        def callback(env: int, caller: int, at: int) -> int:
             item = self.caller_memory(caller, "memory")
             context = self.caller_context(caller)
             if item is not None:
                 seen.append(self.memory_data_size(context, ctypes.addressof(item)))
-            seen.extend((env, *struct.unpack_from("<I12xq8xd", self.space, at - SPACE_START), count))
-            struct.pack_into("<q", self.space, at - SPACE_START, -5)
+            seen.extend((env, *struct.unpack_from("<I12xq8xd", self.space, at)))
+            struct.pack_into("<q", self.space, at, -5)
             return 0
 
         raw = CALLBACK(callback)
@@ -156,7 +149,7 @@ class Native:
         store.close()
         if not is_held or reference() is not None:
             raise RuntimeError("an object that a store owns did not go with it")
-        expected = [65536, 7, 0xFFFFFFFE, -3, 0.5, 3]
+        expected = [65536, 7, 0xFFFFFFFE, -3, 0.5]
         if seen != expected or values[0] != -5:
             raise RuntimeError(f"unchecked calls: expected {expected} and -5, got {seen} and {values[0]}")
 
@@ -356,7 +349,7 @@ class Native:
         return memory._memory
 
 
-def _do_nothing(_env: int, _caller: int, _at: int, _count: int) -> int:
+def _do_nothing(_env: int, _caller: int, _at: int) -> int:
     return 0
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import time
 from pathlib import Path
 
@@ -19,11 +20,11 @@ def shown_on_terminal(monkeypatch: pytest.MonkeyPatch, seconds: float, term: str
             monkeypatch.setenv("TERM", term)
             with Progress("compiling x.wasm"):
                 time.sleep(seconds)
-            os.set_blocking(ours, False)
-            try:
-                return os.read(ours, 65_536).decode()
-            except BlockingIOError:
-                return ""
+            text = b""
+            # The kernel hands over what was written in pieces, and a moment later.
+            while select.select([ours], [], [], 0.5)[0]:
+                text += os.read(ours, 65_536)
+            return text.decode()
     finally:
         os.close(ours)
 

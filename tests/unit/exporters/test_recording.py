@@ -64,7 +64,7 @@ class TestBounds:
 
         assert [log.log_record.body for log in recording.logs] == [2, 3, 4]
 
-        provider.get_logger("test").emit(body={"k": ["x" * 998_000]})
+        provider.get_logger("test").emit(body={"k": ["x" * 998_500]})
         assert len(recording.logs) == 1
         assert recording.dropped == {"spans": 0, "log records": 5}
 
