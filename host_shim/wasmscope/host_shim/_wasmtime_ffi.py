@@ -10,6 +10,7 @@ releases come monthly. Where it is not, the bridge uses the public API, which is
 from __future__ import annotations
 
 import ctypes
+import importlib
 import logging
 import re
 import struct
@@ -181,7 +182,7 @@ class Native:
 
         # A type belongs to the engine that it is first used with: not to be kept.
         kind = wasmtime.FuncType([], [])
-        self._func(context, kind, self._idle, _func.FUNCTIONS.allocate((owned,)), _func.finalize)
+        self._func(context, kind, self._idle, _own(owned), _func.finalize)
 
     def define(
         self, linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, callback: Any, owned: object
@@ -211,7 +212,7 @@ class Native:
             len(raw_name),
             ctypes.cast(kind.ptr(), ctypes.c_void_p),
             ctypes.cast(callback, ctypes.c_void_p),
-            _func.FUNCTIONS.allocate((owned,)),
+            _own(owned),
             ctypes.cast(_func.finalize, ctypes.c_void_p),
         )
         if error:
@@ -313,8 +314,10 @@ class Native:
     def public_memory(self, caller: int, name: str) -> wasmtime.Memory | None:
         """Look a memory up as `caller_memory` does, for the public API."""
         item = self.caller_memory(caller, name)
+        if item is None:
+            return None
         # A copy: what was given is part of something that goes.
-        return None if item is None else wasmtime.Memory._from_raw(type(item).from_buffer_copy(item))
+        return wasmtime.Memory._from_raw(item.__class__.from_buffer_copy(item))
 
     def is_fixed(self, engine: wasmtime.Engine) -> bool:
         """Find out whether an engine's 32-bit memories stay where they are when they grow.
@@ -347,6 +350,13 @@ def bytes_at(address: int, size: int) -> GuestBytes:
     """Give bytes anywhere. They must not be touched after the memory moved or went."""
     # Of all that Python has, a slice of a ctypes array is the quickest way to a copy.
     return cast("GuestBytes", (ctypes.c_char * size).from_address(address))
+
+
+def _own(owned: object) -> int:
+    """Put an object where wasmtime-py keeps those that functions own; gives its number there."""
+    module: Any = importlib.import_module("wasmtime._func")
+    number: int = module.FUNCTIONS.allocate((owned,))
+    return number
 
 
 def store_address(store: wasmtime.Store) -> int:
