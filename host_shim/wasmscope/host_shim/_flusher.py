@@ -34,8 +34,10 @@ class Flusher:
         with self._lock:
             self._is_wanted = True
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="wasmscope-flush", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="wasmscope-flush", daemon=True)
+                # Remembered once it runs: the system may refuse it.
+                thread.start()
+                self._thread = thread
 
     def _run(self) -> None:
         while True:

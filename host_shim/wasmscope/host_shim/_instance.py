@@ -14,7 +14,7 @@ from wasmscope.host_shim._calls import Caller, CallFrame
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._link import Binding
 from wasmscope.host_shim._wasmtime import failure_of
-from wasmscope.host_shim._wasmtime_ffi import Native, take_func, take_instance, value_type_name
+from wasmscope.host_shim._wasmtime_ffi import InstanceExports, Native, take_func, take_instance, value_type_name
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -205,7 +205,7 @@ class GuestFunc(wasmtime.Func):
         return self._runner.run(self._name, self._plain, store, *params)
 
 
-class GuestExports(wasmtime._instance.InstanceExports):
+class GuestExports(InstanceExports):
     """The exports of an instance, by name or (``by_index``) in order; functions are traced."""
 
     def __init__(self, exports: Any, runner: CallRunner) -> None:

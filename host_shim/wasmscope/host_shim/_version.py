@@ -1,4 +1,4 @@
-"""The version of the installed distribution."""
+"""The versions of installed distributions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from importlib.metadata import version as distribution_version
 __all__ = ["version"]
 
 
-def version() -> str:
-    """Give wasmscope's version; ``0`` in a source tree that is not installed."""
+def version(distribution: str = "wasmscope") -> str:
+    """Give a distribution's version; ``0`` in a source tree that is not installed."""
     try:
-        return distribution_version("wasmscope")
+        return distribution_version(distribution)
     except PackageNotFoundError:
         return "0"

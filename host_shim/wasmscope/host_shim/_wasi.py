@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._packed import cut_text
-from wasmscope.host_shim._runtime import NOTHING
+from wasmscope.host_shim._runtime import NOTHING, GuestBytes
 from wasmscope.host_shim._signals import Inject
 
 __all__ = ["Environment", "Stdio", "StdioLines", "StdioMode"]
@@ -24,6 +24,8 @@ _STREAMS: Final = {1: "stdout", 2: "stderr"}
 _MAX_IOVECS: Final = 1_024
 _E_INVAL: Final = 28
 _FIELDS: Final = ("traceparent", "tracestate", "baggage")
+_NAMES: Final = {b"TRACEPARENT", b"BAGGAGE"}
+_NAME_BYTES: Final = len(b"TRACEPARENT=")
 
 
 class StdioLines:
@@ -187,7 +189,8 @@ class Environment:
     def fill(self, pointers: int, buffer: int) -> None:
         """Append our variables to what ``environ_get`` wrote.
 
-        Where a name occurs twice, programs find the host's, which stands first.
+        A trace context or baggage that the guest's environment has already goes before ours. Places that were
+        announced must be filled: they then name the guest's own variable once more.
 
         Args:
             pointers: Address of the array of addresses.
@@ -197,11 +200,26 @@ class Environment:
         if memory is None:
             return
         view = memory.refreshed()
+        own = self._own(view, pointers)
         slot, at = pointers + 4 * self._count, buffer + self._size
         for variable in self._variables:
             if slot + 4 > len(view) or at + len(variable) > len(view):
                 return
-            view[slot : slot + 4] = _U32.pack(at & 0xFFFFFFFF)
+            # A tracestate belongs to its traceparent.
+            name = variable.partition(b"=")[0].replace(b"TRACESTATE", b"TRACEPARENT")
+            view[slot : slot + 4] = _U32.pack(own.get(name, at) & 0xFFFFFFFF)
             view[at : at + len(variable)] = variable
             slot += 4
             at += len(variable)
+
+    def _own(self, view: GuestBytes, pointers: int) -> dict[bytes, int]:
+        """Find the addresses of the guest's own variables of the names that we use."""
+        found: dict[bytes, int] = {}
+        size = 4 * self._count
+        if pointers + size > len(view):
+            return found
+        for (address,) in _U32.iter_unpack(view[pointers : pointers + size]):
+            name, equals, _ = view[address : address + _NAME_BYTES].partition(b"=")
+            if equals and name in _NAMES:
+                found.setdefault(name, address)
+        return found

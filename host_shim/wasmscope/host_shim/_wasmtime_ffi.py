@@ -16,14 +16,24 @@ import re
 import struct
 import sys
 import weakref
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import wasmtime
 
 from wasmscope.host_shim._runtime import GuestBytes
+from wasmscope.host_shim._version import version
+
+if TYPE_CHECKING:
+    from wasmtime._instance import InstanceExports
+else:
+    try:
+        from wasmtime._instance import InstanceExports
+    except ImportError:  # a release that keeps it elsewhere: its users lose nothing but the type's name
+        from collections.abc import Mapping as InstanceExports
 
 __all__ = [
     "CALLBACK",
+    "InstanceExports",
     "Native",
     "bytes_at",
     "store_address",
@@ -102,7 +112,7 @@ class Native:
         except Exception as error:  # whatever a future release changes
             _logger.info(
                 "wasmtime %s is bound by its public API, which makes telemetry calls slower: %s",
-                getattr(wasmtime, "__version__", "?"),
+                version("wasmtime"),
                 error,
             )
             return None
