@@ -7,7 +7,7 @@ import functools
 import weakref
 from collections.abc import Callable
 from struct import Struct
-from time import perf_counter_ns
+from time import perf_counter
 from typing import Any, Final
 
 import wasmtime
@@ -299,13 +299,13 @@ class Natives:
         serve = _OTHERS[name]
 
         def function(env: int, caller: int, at: int) -> int:
-            started = perf_counter_ns()
+            started = perf_counter()
             try:
                 binding = self.bindings[env]
                 if env not in self._guests:
                     self._arriving(env, caller)
                 trap = serve(binding, _Slots.from_address(at))
-                binding.guest.charge(perf_counter_ns() - started)
+                binding.guest.charge(perf_counter() - started)
             except BaseException as error:
                 self._failed(env, error)
                 return 0

@@ -89,7 +89,7 @@ class Native:
         self._error_delete = bind("wasmtime_error_delete", None, void)
         self._trap_delete = bind("wasm_trap_delete", None, void)
         self._idle = CALLBACK(_do_nothing)
-        self.space: Any = (ctypes.c_char * sys.maxsize).from_address(0)
+        self.space = memoryview((ctypes.c_char * sys.maxsize).from_address(0))
         """The address space. A struct reads all of a call's arguments out of it in one step, where they lie."""
 
     @classmethod
