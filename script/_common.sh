@@ -49,7 +49,7 @@ system_packages() {
 find_python() {
     wanted=${PYTHON:-python3}
     have "$wanted" || system_packages "$wanted is not there (wasmscope needs Python 3.11 or newer)" python3 python3-venv
-    base_python=$("$wanted" -c 'import sys; print(sys._base_executable)') || die "$wanted does not start"
+    base_python=$("$wanted" -c 'import os, sys; print(os.path.realpath(sys._base_executable))') || die "$wanted does not start"
     "$base_python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         die "$base_python is older than 3.11; name a newer one: PYTHON=/path/to/python3 $0"
     "$base_python" -c 'import ensurepip, venv' 2>/dev/null || {

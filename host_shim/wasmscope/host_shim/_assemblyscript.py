@@ -25,8 +25,11 @@ def _string(guest: Guest, pointer: int, limit: int) -> str:
     head = guest.read(view, pointer - 4, 4)
     if head is None:
         return ""
-    raw = guest.read(view, pointer, min(_U32(head)[0], limit) & ~1)
-    return "" if raw is None else raw.decode("utf-16-le", "replace")
+    size: int = _U32(head)[0]
+    if pointer + size > len(view):
+        guest.rejections.add("out_of_bounds", f"{size} bytes at {pointer:#x}")
+        return ""
+    return view[pointer : pointer + (min(size, limit) & ~1)].decode("utf-16-le", "replace")
 
 
 def abort(guest: Guest, message: int, file: int, line: int, column: int, *, limit: int) -> str:
@@ -61,7 +64,8 @@ def trace(guest: Guest, message: int, count: int, values: tuple[float, ...], *, 
         values: Five numbers.
         limit: Most bytes of the text.
     """
-    given = values[: min(count, len(values))]
+    # An i32: a negative count is none.
+    given = values[: 0 if count >= 1 << 31 else count]
     attributes = {"arguments": given} if given else {}
     guest.emit(_TRACE_SEVERITY, _string(guest, message, limit), {**attributes, **guest.identity.attributes()})
 

@@ -163,10 +163,9 @@ class Bridge:
         binding = self._bind(ModuleIdentity(name, version, tenant), plan)
         guest = binding.guest
         natives = self._natives
-        wasi: dict[str, wasmtime.Func] = {}
         is_watched = False
         try:
-            externs, wasi = self._imports(linker, store, plan, binding, stdio)
+            externs = self._imports(linker, store, plan, binding, stdio)
             if plan.memory_import is not None:
                 memory = externs[plan.memory_import]
                 if isinstance(memory, wasmtime.Memory):
@@ -186,8 +185,7 @@ class Bridge:
         memory = externs[plan.memory_import] if plan.memory_import is not None else exported
         if isinstance(memory, wasmtime.Memory):
             guest.attach_memory(natives.memory(store, memory))
-            if wasi:
-                binding.forward = natives.forwarder(store, memory, wasi)
+            natives.prepare_forward(binding, store, memory)
         natives.arrived(binding)
         caller.note_memory()
         return self._watched(store, instance, runner, binding)
@@ -376,12 +374,11 @@ class Bridge:
         plan: ImportPlan,
         binding: Binding,
         stdio: StdioMode,
-    ) -> tuple[list[Any], dict[str, wasmtime.Func]]:
-        """Find all imports; those of WASI that are watched come also as the linker's own."""
+    ) -> list[Any]:
+        """Find all imports."""
         natives = self._natives
         externs: list[Any] = []
         missing: list[tuple[str, str]] = []
-        wasi: dict[str, wasmtime.Func] = {}
         for item in plan.imports:
             if item.server == "abi":
                 externs.append(natives.abi(store, binding, item))
@@ -396,7 +393,7 @@ class Bridge:
                 continue
             is_output = item.name == "fd_write"
             if item.server == "wasi" and isinstance(found, wasmtime.Func) and not (is_output and stdio == "off"):
-                wasi[item.name] = found
+                binding.wasi[item.name] = found
                 if is_output:
                     binding.stdio = Stdio(binding.guest, stdio, self._limits.line_bytes)
                 else:
@@ -410,7 +407,7 @@ class Bridge:
                 "which the linker does not define",
                 missing=tuple(missing),
             )
-        return externs, wasi
+        return externs
 
     def _runner(self, binding: Binding, store: wasmtime.Store) -> tuple[CallRunner, Caller]:
         identity = binding.guest.identity

@@ -18,7 +18,7 @@ from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
 from wasmscope.host_shim._runtime import GuestBytes
 from wasmscope.host_shim._wasi import Environment, Stdio
-from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, public_view
+from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, failure_of, public_view
 from wasmscope.host_shim._wasmtime_ffi import CALLBACK, Native, store_address
 
 __all__ = ["Binding", "Natives", "function_types"]
@@ -65,7 +65,9 @@ class Binding:
         has_aborted: Whether it called ``env.abort`` in the call that runs.
         environment: Its environment, or None.
         context: Address of its store's context, if it was adopted.
-        forward: Calls a WASI function of the linker on the guest's memory: name, arguments -> errno.
+        store: Its store, if WASI is watched by the C API.
+        wasi: The linker's own functions behind the WASI functions that are watched, by name.
+        forward: Calls one of those on the guest's memory: name, arguments -> errno. None until the memory is there.
     """
 
     def __init__(self, key: int, guest: Guest, plan: ImportPlan | None) -> None:
@@ -75,8 +77,10 @@ class Binding:
         self.stdio: Stdio | None = None
         self.has_aborted = False
         self.environment: Environment | None = None
+        self.wasi: dict[str, wasmtime.Func] = {}
         self.forward: Callable[[str, tuple[int, ...]], int] | None = None
         self.context: int | None = None
+        self.store: weakref.ref[wasmtime.Store] | None = None
 
     # WASI, on top of the linker's own functions.
 
@@ -85,7 +89,7 @@ class Binding:
         stdio = self.stdio
         if stdio is None or not stdio.is_watched(fd):
             return self._forward("fd_write", fd, pointer, count, written)
-        if stdio.mode == "log" or self.forward is None:
+        if stdio.mode == "log":
             return stdio.write_only_logs(fd, pointer, count, written)
         data = stdio.gather(pointer, count)
         errno = self._forward("fd_write", fd, pointer, count, written)
@@ -97,7 +101,11 @@ class Binding:
         """Serve ``environ_sizes_get``."""
         errno = self._forward("environ_sizes_get", count_pointer, size_pointer)
         if errno == 0 and self.environment is not None:
-            self.environment.sizes(count_pointer, size_pointer)
+            try:
+                self.environment.sizes(count_pointer, size_pointer)
+            except BaseException as error:
+                # The application's propagator; what WASI itself wrote stands.
+                self.guest.failed(error)
         return errno
 
     def environ_get(self, pointers: int, buffer: int) -> int:
@@ -109,6 +117,14 @@ class Binding:
 
     def _forward(self, name: str, *args: int) -> int:
         return _E_IO if self.forward is None else self.forward(name, args)
+
+
+class _PublicFailure(Exception):
+    """What a function that was called from a host function raised: the host function has to, too."""
+
+
+class _PassedTrapError(Exception):
+    """A function that was called from a callback trapped: the callback has to, too. Carries the trap's address."""
 
 
 class Natives:
@@ -244,10 +260,12 @@ class Natives:
         reference = weakref.ref(store)
 
         def with_memory(caller: wasmtime.Caller, *values: Any) -> Any:
-            if guest.memory is None and plan is not None and plan.memory_export is not None:
+            is_early = guest.memory is None or (binding.forward is None and bool(binding.wasi))
+            if is_early and plan is not None and plan.memory_export is not None:
                 memory, alive = caller.get(plan.memory_export), reference()
                 if isinstance(memory, wasmtime.Memory) and alive is not None:
                     guest.attach_memory(SlowMemory(alive, memory))
+                    self.prepare_forward(binding, alive, memory)
             return function(*values)
 
         return wasmtime.Func(store, kind, with_memory, access_caller=True)
@@ -289,6 +307,7 @@ class Natives:
         """Make a function of AssemblyScript's or a watched WASI function for one guest."""
         assert item.kind is not None
         if self.native is not None:
+            binding.store = weakref.ref(store)
             callback = self._others.get(item.name)
             if callback is None:
                 callback = self._others.setdefault(item.name, CALLBACK(self._raw_other(item.name)))
@@ -300,19 +319,23 @@ class Natives:
 
         def function(env: int, caller: int, at: int) -> int:
             started = perf_counter()
+            assert self.native is not None
+            values = _Slots.from_address(at)
             try:
                 binding = self.bindings[env]
                 if env not in self._guests:
                     self._arriving(env, caller)
-                trap = serve(binding, _Slots.from_address(at))
+                if binding.wasi and binding.forward is None:
+                    self._forward_early(binding, caller)
+                trap = serve(binding, values)
                 binding.guest.charge(perf_counter() - started)
+            except _PassedTrapError as passed:
+                address: int = passed.args[0]
+                return address
             except BaseException as error:
                 self._failed(env, error)
-                return 0
-            if trap is None:
-                return 0
-            assert self.native is not None
-            return self.native.trap(trap)
+                trap = _fail(name, values)
+            return 0 if trap is None else self.native.trap(trap)
 
         return function
 
@@ -323,7 +346,15 @@ class Natives:
             values = _Slots()
             for index, arg in enumerate(args):
                 values[2 * index] = _I64.unpack(_F64.pack(arg))[0] if isinstance(arg, float) else arg
-            trap = serve(binding, values)
+            started = perf_counter()
+            try:
+                trap = serve(binding, values)
+                binding.guest.charge(perf_counter() - started)
+            except _PublicFailure as failure:
+                raise failure.args[0] from None
+            except BaseException as error:
+                binding.guest.failed(error)
+                trap = _fail(name, values)
             if trap is not None:
                 raise wasmtime.Trap(trap)
             if name == "seed":
@@ -332,8 +363,22 @@ class Natives:
 
         return function
 
-    def forwarder(
-        self, store: wasmtime.Store, memory: wasmtime.Memory, functions: dict[str, wasmtime.Func]
+    def _forward_early(self, binding: Binding, caller: int) -> None:
+        """Make the way back to WASI in the middle of a start function."""
+        store = None if binding.store is None else binding.store()
+        if self.native is None or store is None or binding.plan is None or binding.plan.memory_export is None:
+            return
+        memory = self.native.public_memory(caller, binding.plan.memory_export)
+        if memory is not None:
+            self.prepare_forward(binding, store, memory)
+
+    def prepare_forward(self, binding: Binding, store: wasmtime.Store, memory: wasmtime.Memory) -> None:
+        """Make the way back to WASI for a guest that needs it, if it is not there yet."""
+        if binding.wasi and binding.forward is None:
+            binding.forward = self._forwarder(store, memory, binding.guest, binding.wasi)
+
+    def _forwarder(
+        self, store: wasmtime.Store, memory: wasmtime.Memory, guest: Guest, functions: dict[str, wasmtime.Func]
     ) -> Callable[[str, tuple[int, ...]], int]:
         """Make the way back to the linker's WASI functions.
 
@@ -343,11 +388,13 @@ class Natives:
         Args:
             store: The guest's store.
             memory: The guest's memory.
+            guest: The guest.
             functions: The linker's functions, by name.
         """
         names = tuple(sorted(functions))
+        kind = "i64 0" if memory.type(store).is_64 else "0"
         modules = self._forwarders.setdefault(store.engine, {})
-        module = modules.get(names)
+        module = modules.get((kind, *names))
         if module is None:
             imports = "".join(f'(import "w" "{n}" (func ${n} {_FORWARDED[n]}))' for n in names)
             bodies = "".join(
@@ -356,8 +403,8 @@ class Natives:
                 + f"(call ${n}))"
                 for n in names
             )
-            text = f'(module (import "g" "memory" (memory 0)) {imports} (export "memory" (memory 0)) {bodies})'
-            module = modules[names] = wasmtime.Module(store.engine, text)
+            text = f'(module (import "g" "memory" (memory {kind})) {imports} (export "memory" (memory 0)) {bodies})'
+            module = modules[(kind, *names)] = wasmtime.Module(store.engine, text)
         exports = wasmtime.Instance(store, module, [memory, *(functions[n] for n in names)]).exports(store)
         reference = weakref.ref(store)
 
@@ -366,12 +413,25 @@ class Natives:
             if alive is None or not isinstance(target, wasmtime.Func):
                 return _E_IO
             if self.native is None:
-                errno: int = target(alive, *(a - (1 << 32) if a & 0x80000000 else a for a in args))
+                try:
+                    errno: int = target(alive, *(a - (1 << 32) if a & 0x80000000 else a for a in args))
+                except BaseException as error:
+                    raise _PublicFailure(error) from None
                 return errno
             values = (ctypes.c_int64 * 8)()
             for index, arg in enumerate(args):
                 values[2 * index] = arg
-            return values[0] & 0xFFFFFFFF if self.native.call(alive, target, values) else _E_IO
+            try:
+                trap = self.native.call(alive, target, values)
+            except wasmtime.WasmtimeError as error:
+                trap = self.native.trap(failure_of(error).message)
+                stretch = guest.stretch
+                if stretch is not None and not self.native.is_raised(error):
+                    # The call fails as if the linker's function had been called directly.
+                    stretch.error = error
+            if trap is not None:
+                raise _PassedTrapError(trap)
+            return values[0] & 0xFFFFFFFF
 
         return forward
 
@@ -425,6 +485,15 @@ class _CallerMemory:
 
     def size_bytes(self) -> int:
         return self._memory.data_len(self._caller)
+
+
+def _fail(name: str, values: Any) -> str | None:
+    """Give the result of a function that a defect of ours kept from giving its own; a text if it must be a trap."""
+    if name == "abort":
+        return "abort"
+    if name != "trace":
+        values[0] = 0 if name == "seed" else _E_IO
+    return None
 
 
 def _u32(values: Any, index: int) -> int:

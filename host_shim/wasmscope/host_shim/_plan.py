@@ -16,9 +16,9 @@ __all__ = ["ImportPlan", "PlannedImport", "plan_imports"]
 _ABI_PREFIX: Final = "wasmscope_v"
 _WASI: Final = "wasi_snapshot_preview1"
 _WASI_WATCHED: Final = {
-    "fd_write": ("i32", "i32", "i32", "i32"),
-    "environ_get": ("i32", "i32"),
-    "environ_sizes_get": ("i32", "i32"),
+    "fd_write": (("i32", "i32", "i32", "i32"), ("i32",)),
+    "environ_get": (("i32", "i32"), ("i32",)),
+    "environ_sizes_get": (("i32", "i32"), ("i32",)),
 }
 # What AssemblyScript's compiler imports: https://www.assemblyscript.org/concepts.html#special-imports
 _ASSEMBLYSCRIPT: Final = {
@@ -74,6 +74,9 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
         AbiError: If it imports something from us that we do not have.
     """
     imports: list[PlannedImport] = []
+    exports = [e.name for e in module.exports if isinstance(e.type, wasmtime.MemoryType) and not e.type.is_shared]
+    # WASI knows a memory of this name only. A guest without is left to it.
+    has_wasi_memory = "memory" in exports
     widths: set[bool] = set()
     memory_import: int | None = None
     for index, item in enumerate(module.imports):
@@ -88,7 +91,8 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
             continue
         if isinstance(kind, wasmtime.MemoryType) and memory_import is None and not kind.is_shared:
             memory_import = index
-        imports.append(PlannedImport(item.module, name, _server(item.module, name, func), func))
+        server = _server(item.module, name, func, has_wasi_memory=has_wasi_memory)
+        imports.append(PlannedImport(item.module, name, server, func))
     if len(widths) > 1:
         raise AbiError(
             f"module {guest!r} imports {_abi.MODULE} functions with 32-bit and with 64-bit addresses: "
@@ -96,7 +100,6 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
             module=_abi.MODULE,
             name="",
         )
-    exports = [e.name for e in module.exports if isinstance(e.type, wasmtime.MemoryType) and not e.type.is_shared]
     memory_export = "memory" if "memory" in exports else (exports[0] if exports else None)
     return ImportPlan(tuple(imports), True in widths, memory_export, None if memory_export else memory_import)
 
@@ -124,9 +127,9 @@ def _check(guest: str, module: str, name: str, kind: wasmtime.FuncType | None) -
     )
 
 
-def _server(module: str, name: str, kind: wasmtime.FuncType | None) -> str:
+def _server(module: str, name: str, kind: wasmtime.FuncType | None, *, has_wasi_memory: bool) -> str:
     if kind is not None:
-        if module == _WASI and _WASI_WATCHED.get(name) == _texts(kind)[0]:
+        if module == _WASI and has_wasi_memory and _WASI_WATCHED.get(name) == _texts(kind):
             return "wasi"
         if module == "env" and _ASSEMBLYSCRIPT.get(name) == _texts(kind):
             return "assemblyscript"

@@ -6,6 +6,7 @@ from struct import Struct
 from typing import Final, Literal
 
 from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._packed import cut_text
 from wasmscope.host_shim._runtime import NOTHING
 from wasmscope.host_shim._signals import Inject
 
@@ -39,19 +40,22 @@ class StdioLines:
     def feed(self, data: bytes) -> None:
         """Take bytes; each full line becomes a log record, longer ones than the limit several."""
         kept = self._kept
+        # What was kept has no newline.
+        start, searched = 0, len(kept)
         kept += data
-        start = 0
         while True:
-            end = kept.find(b"\n", start)
-            if end < 0:
-                if len(kept) - start < self._limit:
-                    break
-                end = start + self._limit
-                self._emit(kept[start:end])
-                start = end
-                continue
+            end = kept.find(b"\n", searched)
+            is_line = end >= 0
+            if not is_line:
+                end = len(kept)
+            while end - start > self._limit:
+                size = len(cut_text(bytes(kept[start : start + self._limit + 1]), self._limit)) or self._limit
+                self._emit(kept[start : start + size])
+                start += size
+            if not is_line:
+                break
             self._emit(kept[start:end])
-            start = end + 1
+            start = searched = end + 1
         del kept[:start]
 
     def flush(self) -> None:

@@ -86,8 +86,6 @@ class Native:
             void, void, ctypes.c_char_p, size, ctypes.c_char_p, size, void, void, void, void,
         )  # fmt: skip
         self._func_call = bind("wasmtime_func_call_unchecked", void, void, void, void, size, void, gil=False)
-        self._error_delete = bind("wasmtime_error_delete", None, void)
-        self._trap_delete = bind("wasm_trap_delete", None, void)
         self._idle = CALLBACK(_do_nothing)
         self.space = memoryview((ctypes.c_char * sys.maxsize).from_address(0))
         """The address space. A struct reads all of a call's arguments out of it in one step, where they lie."""
@@ -219,14 +217,22 @@ class Native:
         if error:
             raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
 
-    def call(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> bool:
-        """Call a function with raw values; False if it trapped.
+    def call(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> int | None:
+        """Call a function with raw values, from a callback.
 
         Args:
             store: Its store.
             func: The function.
             values: An array of int64, two for each value; results replace arguments.
+
+        Returns:
+            The address of the trap, for the callback to return, if it trapped.
+
+        Raises:
+            wasmtime.WasmtimeError: If it failed otherwise.
         """
+        from wasmtime import _ffi
+
         trap = ctypes.c_void_p()
         error = self._func_call(
             store_address(store),
@@ -235,11 +241,14 @@ class Native:
             len(values) // 2,
             ctypes.addressof(trap),
         )
-        if trap.value:
-            self._trap_delete(trap.value)
         if error:
-            self._error_delete(error)
-        return not (error or trap.value)
+            raise wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
+        return trap.value
+
+    @staticmethod
+    def is_raised(failure: Exception) -> bool:
+        """Whether a call failed because a host function raised, so that wasmtime-py keeps what it did."""
+        return _RAISED.search(str(failure)) is not None
 
     def prepare(self, store: wasmtime.Store, func: wasmtime.Func, values: Any) -> tuple[Any, ...]:
         """Gather the arguments of `run`, so that nothing but the call lies between two looks at a clock.
@@ -280,7 +289,7 @@ class Native:
             failure = wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t)))
         # wasmtime-py keeps the exception that a host function raised in one place for all threads. It is this call's
         # only if that is what failed it.
-        if _RAISED.search(str(failure)):
+        if self.is_raised(failure):
             _func.maybe_raise_last_exn()
         raise failure
 
@@ -300,6 +309,12 @@ class Native:
             return None
         kind: Any = item.kind
         return item.of.memory if kind == _ffi.WASMTIME_EXTERN_MEMORY.value else None
+
+    def public_memory(self, caller: int, name: str) -> wasmtime.Memory | None:
+        """Look a memory up as `caller_memory` does, for the public API."""
+        item = self.caller_memory(caller, name)
+        # A copy: what was given is part of something that goes.
+        return None if item is None else wasmtime.Memory._from_raw(type(item).from_buffer_copy(item))
 
     def is_fixed(self, engine: wasmtime.Engine) -> bool:
         """Find out whether an engine's 32-bit memories stay where they are when they grow.

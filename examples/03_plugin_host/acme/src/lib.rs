@@ -2,7 +2,9 @@
 
 use wasmscope::{info, span, Counter};
 
-static QUOTES: Counter = Counter::new("quotes").unit("{quote}").description("Quotes given");
+static QUOTES: Counter = Counter::new("quotes")
+    .unit("{quote}")
+    .description("Quotes given");
 
 /// What it costs to send an order, in cents.
 #[no_mangle]

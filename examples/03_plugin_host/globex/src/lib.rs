@@ -2,7 +2,9 @@
 
 use wasmscope::{info, span, Counter};
 
-static QUOTES: Counter = Counter::new("quotes").unit("{quote}").description("Quotes given");
+static QUOTES: Counter = Counter::new("quotes")
+    .unit("{quote}")
+    .description("Quotes given");
 
 /// ISO 4217 has numbers for currencies, too.
 const DOLLAR: i32 = 840;

@@ -4,7 +4,10 @@ use std::io::{self, BufRead};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let longest = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(10);
+    let longest = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(10);
     let (mut lines, mut words) = (0, 0);
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else {
