@@ -98,7 +98,7 @@ class Native:
         )  # fmt: skip
         self._func_call = bind("wasmtime_func_call_unchecked", void, void, void, void, size, void, gil=False)
         self._idle = CALLBACK(_do_nothing)
-        self.space: Any = (ctypes.c_char * sys.maxsize).from_address(0)
+        self.space = memoryview((ctypes.c_char * sys.maxsize).from_address(0))
         """The address space. A struct reads all of a call's arguments out of it in one step, where they lie."""
 
     @classmethod
