@@ -96,6 +96,7 @@ class Native:
             "wasmtime_linker_define_func_unchecked",
             void, void, ctypes.c_char_p, size, ctypes.c_char_p, size, void, void, void, void,
         )  # fmt: skip
+        self._raw_func: Any = importlib.import_module("wasmtime._ffi").wasmtime_func_t
         self._func_call = bind("wasmtime_func_call_unchecked", void, void, void, void, size, void, gil=False)
         self._idle = CALLBACK(_do_nothing)
         self.space = memoryview((ctypes.c_char * sys.maxsize).from_address(0))
@@ -163,20 +164,12 @@ class Native:
             callback: A `CALLBACK`, kept alive by the caller as long as the store.
             env: What it gets as its first argument; not 0, which ctypes turns into None.
         """
-        return wasmtime.Func._from_raw(self._func(store_address(store), kind, callback, env, None))
+        return wasmtime.Func._from_raw(self._func(store._context(), kind, callback, env, None))
 
-    def _func(self, context: int, kind: wasmtime.FuncType, callback: Any, env: int, finalizer: Any) -> Any:
-        from wasmtime import _ffi
-
-        raw = _ffi.wasmtime_func_t()
-        self._func_new(
-            context,
-            ctypes.cast(kind.ptr(), ctypes.c_void_p),
-            ctypes.cast(callback, ctypes.c_void_p),
-            env,
-            None if finalizer is None else ctypes.cast(finalizer, ctypes.c_void_p),
-            ctypes.addressof(raw),
-        )
+    def _func(self, context: Any, kind: wasmtime.FuncType, callback: Any, env: int, finalizer: Any) -> Any:
+        raw = self._raw_func()
+        # Pointer and function objects are as good as addresses here, and a cast costs more than the call.
+        self._func_new(context, kind.ptr(), callback, env, finalizer, ctypes.addressof(raw))
         return raw
 
     def hold(self, context: int, owned: object) -> None:
