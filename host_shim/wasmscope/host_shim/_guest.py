@@ -478,7 +478,7 @@ class Guest:
             fitted = self._fit(dict.fromkeys(keys), given)
             given = {key: value for key, value in given.items() if key in fitted}
             if len(keys.union(given)) > self._limits.attributes:
-                del given[TRUNCATED]
+                given.pop(TRUNCATED, None)
         keys.update(given)
         target.span.set_attributes(given)
 
