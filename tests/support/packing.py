@@ -56,6 +56,7 @@ def attributes(items: Mapping[str, Any] | Iterable[tuple[str | Field, Any]] = ()
     """Encode an attribute list."""
     pairs: Iterable[Any] = items.items() if isinstance(items, Mapping) else items
     out = b""
+    key: Any
     for key, item in pairs:
         out += struct.pack("<H", 0x8000 | key.index) if isinstance(key, Field) else _text(key)
         out += value(item)

@@ -116,6 +116,7 @@ class Bridge:
         self._closers: dict[int, Callable[[int | None], None]] = {}
         self._contexts: dict[int, int] = {}
         self._late: list[tuple[int, int]] = []
+        self._counts_fuel: weakref.WeakKeyDictionary[wasmtime.Engine, bool] = weakref.WeakKeyDictionary()
         self._running: dict[int, CallFrame] = {}
         self._plans: weakref.WeakKeyDictionary[wasmtime.Module, ImportPlan] = weakref.WeakKeyDictionary()
         self._natives = Natives(Native.load() if native else None, self._arrive)
@@ -416,7 +417,7 @@ class Bridge:
             usage = self._usages.get(key)
             if usage is None:
                 usage = self._usages[key] = Usage(*key)
-        fuel = StoreFuel(store)
+        fuel = StoreFuel(store, self._counts_fuel)
         caller = Caller(
             binding.guest,
             self._tracer,

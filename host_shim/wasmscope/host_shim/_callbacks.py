@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct
-from time import perf_counter_ns
+from time import perf_counter
 from typing import Any, Final
 
 from wasmscope.host_shim._abi import Signature
-from wasmscope.host_shim._clock import SLOW_NS
+from wasmscope.host_shim._clock import SLOW_S
 from wasmscope.host_shim._guest import Guest
 
 __all__ = ["public_callback", "raw_callback"]
@@ -41,7 +41,7 @@ def {name}(env, caller, at):
     if stretch is None:
         guest.charge(duration)
     elif duration < slow:
-        stretch.telemetry_ns += duration
+        stretch.telemetry_s += duration
     else:
         stretch.charge(duration)
     return 0
@@ -65,7 +65,7 @@ def raw_callback(
     signature: Signature,
     *,
     memory64: bool,
-    space: Any,
+    space: memoryview,
     guests: dict[int, Guest],
     arriving: Callable[[int, int], Guest],
     failed: Callable[[int, BaseException], None],
@@ -94,7 +94,7 @@ def raw_callback(
         zero="pack(space, at, 0)" if signature.result else "",
     )
     scope: dict[str, Any] = {
-        "clock": perf_counter_ns,
+        "clock": perf_counter,
         "guests": guests,
         "arriving": arriving,
         "failed": failed,
@@ -103,7 +103,7 @@ def raw_callback(
         "unpack": Struct("<" + "".join(slots[kind] for kind in signature.params)).unpack_from,
         # Also of an i32: only its four bytes are looked at.
         "pack": Struct("<q").pack_into,
-        "slow": SLOW_NS,
+        "slow": SLOW_S,
     }
     exec(source, scope)
     function: Callable[[int, int, int], int] = scope[name]
@@ -133,7 +133,7 @@ def public_callback(name: str, signature: Signature, *, memory64: bool) -> Calla
         args=", ".join(args),
         zero="0" if signature.result else "None",
     )
-    scope: dict[str, Any] = {"clock": perf_counter_ns}
+    scope: dict[str, Any] = {"clock": perf_counter}
     exec(source, scope)
     function: Callable[..., Any] = scope[name]
     return function

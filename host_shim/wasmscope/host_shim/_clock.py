@@ -4,7 +4,7 @@
 functions that
 the bridge knows (``Bridge.host_function``) and nested guests are measured by the same clock, exactly. Telemetry
 calls are
-too short for it (the clock costs about as much as they do): they are timed by ``perf_counter_ns``, which is the same
+too short for it (the clock costs about as much as they do): they are timed by ``perf_counter``, which is the same
 as long as the
 thread is not waiting; one that takes over 50 us is checked against the thread's clock and what the thread
 waited is taken out. A wait between two checks is attributed to the telemetry call that ends at the later one, at
@@ -20,9 +20,9 @@ import threading
 from time import perf_counter_ns, thread_time_ns
 from typing import Final
 
-__all__ = ["SLOW_NS", "Stretch", "ThreadClock"]
+__all__ = ["SLOW_S", "Stretch", "ThreadClock"]
 
-SLOW_NS: Final = 50_000
+SLOW_S: Final = 50e-6
 """A telemetry call that takes longer may have waited, and is checked."""
 
 
@@ -35,7 +35,7 @@ class Stretch:
         parent: The stretch around this one, or None.
         is_guest: Whether it is a call into a guest.
         host_ns: Of a guest: wall time of host functions, without guests nested in them.
-        telemetry_ns: Of a guest: wall time of telemetry calls.
+        telemetry_s: Of a guest: wall time of telemetry calls, in seconds, because floats are added the quickest.
         error: Of a guest: what a host function raised, to tell it from another thread's.
     """
 
@@ -50,14 +50,14 @@ class Stretch:
         "host_ns",
         "is_guest",
         "parent",
-        "telemetry_ns",
+        "telemetry_s",
     )
 
     def __init__(self, parent: Stretch | None, *, is_guest: bool) -> None:
         self.parent = parent
         self.is_guest = is_guest
         self.host_ns = 0
-        self.telemetry_ns = 0
+        self.telemetry_s = 0.0
         self.error: BaseException | None = None
         self._child_cpu_ns = 0
         self._guest_wall_ns = 0
@@ -66,12 +66,17 @@ class Stretch:
         self._cpu_started_ns = thread_time_ns()
         self._offset_ns = self._cpu_started_ns - self._wall_started_ns
 
-    def charge(self, duration_ns: int) -> None:
+    @property
+    def telemetry_ns(self) -> int:
+        """Wall time of telemetry calls, in ns."""
+        return int(self.telemetry_s * 1e9)
+
+    def charge(self, duration_s: float) -> None:
         """Charge a telemetry call that took so long."""
-        self.telemetry_ns += duration_ns
-        if duration_ns >= SLOW_NS:
+        self.telemetry_s += duration_s
+        if duration_s >= SLOW_S:
             offset = thread_time_ns() - perf_counter_ns()
-            self._waited_ns += min(duration_ns, max(0, self._offset_ns - offset))
+            self._waited_ns += min(int(duration_s * 1e9), max(0, self._offset_ns - offset))
             self._offset_ns = offset
 
     def finish(self) -> tuple[int, int]:

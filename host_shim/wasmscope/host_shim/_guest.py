@@ -159,14 +159,14 @@ class Guest:
         """The guest's memory."""
         return self._memory
 
-    def charge(self, duration_ns: int) -> None:
+    def charge(self, duration_s: float) -> None:
         """Charge a telemetry call to the call it was made from.
 
         That may be a call into another guest that this one is linked to.
         """
         stretch = self.stretch or self._clock.top
         if stretch is not None:
-            stretch.charge(duration_ns)
+            stretch.charge(duration_s)
 
     def failed(self, error: BaseException) -> None:
         """Note what a telemetry call raised: a defect of ours or of an SDK, or an interrupt for the host."""

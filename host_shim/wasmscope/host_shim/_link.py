@@ -7,7 +7,7 @@ import functools
 import weakref
 from collections.abc import Callable
 from struct import Struct
-from time import perf_counter_ns
+from time import perf_counter
 from typing import Any, Final
 
 import wasmtime
@@ -318,7 +318,7 @@ class Natives:
         serve = _OTHERS[name]
 
         def function(env: int, caller: int, at: int) -> int:
-            started = perf_counter_ns()
+            started = perf_counter()
             assert self.native is not None
             values = _Slots.from_address(at)
             try:
@@ -328,7 +328,7 @@ class Natives:
                 if binding.wasi and binding.forward is None:
                     self._forward_early(binding, caller)
                 trap = serve(binding, values)
-                binding.guest.charge(perf_counter_ns() - started)
+                binding.guest.charge(perf_counter() - started)
             except _PassedTrapError as passed:
                 address: int = passed.args[0]
                 return address
@@ -346,10 +346,10 @@ class Natives:
             values = _Slots()
             for index, arg in enumerate(args):
                 values[2 * index] = _I64.unpack(_F64.pack(arg))[0] if isinstance(arg, float) else arg
-            started = perf_counter_ns()
+            started = perf_counter()
             try:
                 trap = serve(binding, values)
-                binding.guest.charge(perf_counter_ns() - started)
+                binding.guest.charge(perf_counter() - started)
             except _PublicFailure as failure:
                 raise failure.args[0] from None
             except BaseException as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import weakref
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import wasmtime
@@ -123,23 +124,29 @@ def public_view(memory: Any, store: wasmtime.Store | wasmtime.Caller) -> GuestBy
 class StoreFuel:
     """Fuel of a store. See `wasmscope.host_shim._runtime.GuestStore`."""
 
-    __slots__ = ("__weakref__", "_counts", "_store")
+    __slots__ = ("__weakref__", "_known", "_store")
 
-    def __init__(self, store: wasmtime.Store) -> None:
+    def __init__(self, store: wasmtime.Store, known: MutableMapping[wasmtime.Engine, bool]) -> None:
+        """Watch a store's fuel.
+
+        Args:
+            store: The store.
+            known: Whether an engine counts fuel, as far as that is known; to ask one that does not is dear.
+        """
         self._store = weakref.ref(store)
-        self._counts = True
+        self._known = known
 
     def fuel(self) -> int | None:
         """Give the fuel that is left; None where the engine does not count it or the store is gone."""
-        if not self._counts:
-            return None
         store = self._store()
-        if store is None:
+        if store is None or not self._known.get(store.engine, True):
             return None
         try:
             return store.get_fuel()
-        except (wasmtime.WasmtimeError, ValueError):
-            self._counts = False
+        except ValueError:  # it is closed
+            return None
+        except wasmtime.WasmtimeError:
+            self._known[store.engine] = False
             return None
 
 

@@ -10,6 +10,7 @@ releases come monthly. Where it is not, the bridge uses the public API, which is
 from __future__ import annotations
 
 import ctypes
+import importlib
 import logging
 import re
 import struct
@@ -95,9 +96,10 @@ class Native:
             "wasmtime_linker_define_func_unchecked",
             void, void, ctypes.c_char_p, size, ctypes.c_char_p, size, void, void, void, void,
         )  # fmt: skip
+        self._raw_func: Any = importlib.import_module("wasmtime._ffi").wasmtime_func_t
         self._func_call = bind("wasmtime_func_call_unchecked", void, void, void, void, size, void, gil=False)
         self._idle = CALLBACK(_do_nothing)
-        self.space: Any = (ctypes.c_char * sys.maxsize).from_address(0)
+        self.space = memoryview((ctypes.c_char * sys.maxsize).from_address(0))
         """The address space. A struct reads all of a call's arguments out of it in one step, where they lie."""
 
     @classmethod
@@ -162,20 +164,12 @@ class Native:
             callback: A `CALLBACK`, kept alive by the caller as long as the store.
             env: What it gets as its first argument; not 0, which ctypes turns into None.
         """
-        return wasmtime.Func._from_raw(self._func(store_address(store), kind, callback, env, None))
+        return wasmtime.Func._from_raw(self._func(store._context(), kind, callback, env, None))
 
-    def _func(self, context: int, kind: wasmtime.FuncType, callback: Any, env: int, finalizer: Any) -> Any:
-        from wasmtime import _ffi
-
-        raw = _ffi.wasmtime_func_t()
-        self._func_new(
-            context,
-            ctypes.cast(kind.ptr(), ctypes.c_void_p),
-            ctypes.cast(callback, ctypes.c_void_p),
-            env,
-            None if finalizer is None else ctypes.cast(finalizer, ctypes.c_void_p),
-            ctypes.addressof(raw),
-        )
+    def _func(self, context: Any, kind: wasmtime.FuncType, callback: Any, env: int, finalizer: Any) -> Any:
+        raw = self._raw_func()
+        # Pointer and function objects are as good as addresses here, and a cast costs more than the call.
+        self._func_new(context, kind.ptr(), callback, env, finalizer, ctypes.addressof(raw))
         return raw
 
     def hold(self, context: int, owned: object) -> None:
@@ -191,7 +185,7 @@ class Native:
 
         # A type belongs to the engine that it is first used with: not to be kept.
         kind = wasmtime.FuncType([], [])
-        self._func(context, kind, self._idle, _func.FUNCTIONS.allocate((owned,)), _func.finalize)
+        self._func(context, kind, self._idle, _own(owned), _func.finalize)
 
     def define(
         self, linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, callback: Any, owned: object
@@ -221,7 +215,7 @@ class Native:
             len(raw_name),
             ctypes.cast(kind.ptr(), ctypes.c_void_p),
             ctypes.cast(callback, ctypes.c_void_p),
-            _func.FUNCTIONS.allocate((owned,)),
+            _own(owned),
             ctypes.cast(_func.finalize, ctypes.c_void_p),
         )
         if error:
@@ -323,8 +317,10 @@ class Native:
     def public_memory(self, caller: int, name: str) -> wasmtime.Memory | None:
         """Look a memory up as `caller_memory` does, for the public API."""
         item = self.caller_memory(caller, name)
+        if item is None:
+            return None
         # A copy: what was given is part of something that goes.
-        return None if item is None else wasmtime.Memory._from_raw(type(item).from_buffer_copy(item))
+        return wasmtime.Memory._from_raw(item.__class__.from_buffer_copy(item))
 
     def is_fixed(self, engine: wasmtime.Engine) -> bool:
         """Find out whether an engine's 32-bit memories stay where they are when they grow.
@@ -357,6 +353,13 @@ def bytes_at(address: int, size: int) -> GuestBytes:
     """Give bytes anywhere. They must not be touched after the memory moved or went."""
     # Of all that Python has, a slice of a ctypes array is the quickest way to a copy.
     return cast("GuestBytes", (ctypes.c_char * size).from_address(address))
+
+
+def _own(owned: object) -> int:
+    """Put an object where wasmtime-py keeps those that functions own; gives its number there."""
+    module: Any = importlib.import_module("wasmtime._func")
+    number: int = module.FUNCTIONS.allocate((owned,))
+    return number
 
 
 def store_address(store: wasmtime.Store) -> int:

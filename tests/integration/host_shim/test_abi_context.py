@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import pytest
@@ -21,7 +21,7 @@ REMOTE_SPAN = 0x00F067AA0BA902B7
 
 
 @contextmanager
-def baggage_of(**entries: str) -> Iterator[None]:
+def baggage_of(**entries: str) -> Generator[None]:
     """The host's context with baggage."""
     with_baggage = context.get_current()
     for key, value in entries.items():

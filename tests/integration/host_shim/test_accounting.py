@@ -81,7 +81,8 @@ def instance_of(
     linker = bridge.linker(engine()) if known else wasmtime.Linker(engine())
     linker.define_func("host", "f", wasmtime.FuncType([], []), lambda: [host(), None][1])
     store = options.pop("store", None) or wasmtime.Store(engine())
-    return bridge.instantiate(linker, store, compiled(GUEST), **{"name": "guest", **options})
+    given: dict[str, Any] = {"name": "guest", **options}
+    return bridge.instantiate(linker, store, compiled(GUEST), **given)
 
 
 @pytest.fixture(scope="module")
@@ -352,7 +353,8 @@ class TestFuel:
         linker = bridge.linker(store.engine)
         linker.define_func("host", "f", wasmtime.FuncType([], []), lambda: [host(), None][1])
         module = wasmtime.Module(store.engine, GUEST)
-        return bridge.instantiate(linker, store, module, **{"name": "guest", **options})
+        given: dict[str, Any] = {"name": "guest", **options}
+        return bridge.instantiate(linker, store, module, **given)
 
     def test_exact(self, bridge: Bridge, fueled: wasmtime.Engine, telemetry: Telemetry) -> None:
         """A call's fuel is the difference that wasmtime tells, to the unit; telemetry and host functions use none."""

@@ -40,9 +40,7 @@ ECHO = """(module
 
 def instance_of(bridge: Bridge, text: str = ECHO, **options: Any) -> GuestInstance:
     store = wasmtime.Store(engine())
-    return bridge.instantiate(
-        wasmtime.Linker(engine()), store, compiled(text), **{"name": "guest", **options}
-    )  # fmt: skip
+    return bridge.instantiate(wasmtime.Linker(engine()), store, compiled(text), name="guest", **options)
 
 
 def outcome(function: Any, store: Any, args: tuple[Any, ...]) -> str:
@@ -81,6 +79,7 @@ class TestSameAsWasmtime:
         plain = wasmtime.Instance.exports(instance, instance._store)
         for kind, width in (("f32", 32), ("f64", 64)):
             number = bits << (width - 32)
+            expected: Any = None
             signed = number - (1 << width) if number >> (width - 1) else number
             for exports in (plain, instance.exports(instance._store)):
                 function = exports[f"{kind}_of"]

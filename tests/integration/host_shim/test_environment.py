@@ -204,7 +204,8 @@ def assemblyscript(bridge: Bridge, extra: str = "", **options: Any) -> GuestInst
         (func (export "seed") (result f64) (call $seed))
         {extra})"""
     store = wasmtime.Store(engine())
-    return bridge.instantiate(wasmtime.Linker(engine()), store, compiled(text), **{"name": "guest", **options})
+    given: dict[str, Any] = {"name": "guest", **options}
+    return bridge.instantiate(wasmtime.Linker(engine()), store, compiled(text), **given)
 
 
 class TestAbort:

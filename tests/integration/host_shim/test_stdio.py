@@ -91,7 +91,7 @@ def writer(bridge: Bridge, tmp_path: Path) -> Writer:
 
 def lines(telemetry: Telemetry) -> list[tuple[str, str]]:
     """Stream and text of the records."""
-    return [(str((record.attributes or {})["log.iostream"]), record.body) for record in telemetry.logs()]
+    return [(str(dict(record.attributes or {})["log.iostream"]), record.body) for record in telemetry.logs()]
 
 
 class TestLines:
