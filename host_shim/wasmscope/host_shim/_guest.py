@@ -17,6 +17,7 @@ from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._packed import Attributes, Packed, cut_text, fit
 from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim._runtime import NOTHING, GuestBytes, GuestMemory
+from wasmscope.host_shim._shield import is_from_a_signal
 from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
 from wasmscope.host_shim._spans import LOST, GuestSpan, RunningCalls, Spans
 from wasmscope.host_shim._tracestate import TRACEPARENT_BYTES, TRACESTATE_BYTES, is_tracestate
@@ -169,12 +170,16 @@ class Guest:
             stretch.charge(duration_s)
 
     def failed(self, error: BaseException) -> None:
-        """Note what a telemetry call raised: a defect of ours or of an SDK, or an interrupt for the host."""
+        """Note what a telemetry call raised: a defect of ours or of an SDK, or an interrupt for the host.
+
+        An interrupt is what is no `Exception`, or what a signal's handler raised (a timeout).
+        """
         frame = self.spans.frame
-        if isinstance(error, Exception) or frame is None:
-            self.rejections.add("internal", repr(error))
-        else:
+        is_interrupt = not isinstance(error, Exception) or is_from_a_signal(error)
+        if is_interrupt and frame is not None:
             frame.pending = error
+        else:
+            self.rejections.add("internal", repr(error))
 
     # Reading and writing the guest's memory.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from types import FunctionType
 from typing import Final, TypeVar
 
-__all__ = ["shielded"]
+__all__ = ["is_from_a_signal", "shielded"]
 
 F = TypeVar("F")
 _ENTRY_STARTS: Final = 0x80
@@ -47,6 +47,16 @@ def shielded(function: F) -> F:
     first = _number(0) + _number(start) + _number(target) + _number(depth_and_lasti)
     function.__code__ = code.replace(co_exceptiontable=bytes([first[0] | _ENTRY_STARTS]) + first[1:] + table)
     return function
+
+
+def is_from_a_signal(error: BaseException) -> bool:
+    """Whether what a shielded function caught struck before its first line: nothing of ours can have raised it.
+
+    Args:
+        error: What it caught.
+    """
+    trace = error.__traceback__
+    return trace is not None and trace.tb_lineno == trace.tb_frame.f_code.co_firstlineno
 
 
 def _read(table: bytes, at: int) -> tuple[int, int]:
