@@ -15,6 +15,7 @@ from typing import Any, Final
 from wasmscope.host_shim._abi import Signature
 from wasmscope.host_shim._clock import SLOW_S
 from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._shield import shielded
 
 __all__ = ["public_callback", "raw_callback"]
 
@@ -24,27 +25,27 @@ _SLOTS: Final = {"i": "I12x", "l": "q8x", "d": "d8x"}
 
 _RAW = """
 def {name}(env, caller, at):
-    started = clock()
     try:
+        started = clock()
         try:
             guest = guests[{key}]
         except KeyError:
             guest = arriving({key}, caller)
         {fetch}
         {call}
+        duration = clock() - started
+        stretch = guest.stretch
+        if stretch is None:
+            guest.charge(duration)
+        elif duration < slow:
+            stretch.telemetry_s += duration
+        else:
+            stretch.charge(duration)
+        return 0
     except BaseException as error:
         failed({key}, error)
         {zero}
         return 0
-    duration = clock() - started
-    stretch = guest.stretch
-    if stretch is None:
-        guest.charge(duration)
-    elif duration < slow:
-        stretch.telemetry_s += duration
-    else:
-        stretch.charge(duration)
-    return 0
 """
 
 _PUBLIC = """
@@ -107,7 +108,7 @@ def raw_callback(
     }
     exec(source, scope)
     function: Callable[[int, int, int], int] = scope[name]
-    return function
+    return shielded(function)
 
 
 def public_callback(name: str, signature: Signature, *, memory64: bool) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ from wasmscope.host_shim._callbacks import public_callback, raw_callback
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
 from wasmscope.host_shim._runtime import GuestBytes
+from wasmscope.host_shim._shield import shielded
 from wasmscope.host_shim._wasi import Environment, Stdio
 from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, failure_of, public_view
 from wasmscope.host_shim._wasmtime_ffi import CALLBACK, Native, store_address
@@ -315,29 +316,29 @@ class Natives:
         return self._public_func(store, binding, item.kind, self._public_other(item.name, binding))
 
     def _raw_other(self, name: str) -> Callable[[int, int, int], int]:
-        serve = _OTHERS[name]
+        serve, native = _OTHERS[name], self.native
+        assert native is not None
 
         def function(env: int, caller: int, at: int) -> int:
-            started = perf_counter()
-            assert self.native is not None
-            values = _Slots.from_address(at)
             try:
+                started = perf_counter()
                 binding = self.bindings[env]
                 if env not in self._guests:
                     self._arriving(env, caller)
                 if binding.wasi and binding.forward is None:
                     self._forward_early(binding, caller)
-                trap = serve(binding, values)
+                trap = serve(binding, _Slots.from_address(at))
                 binding.guest.charge(perf_counter() - started)
+                return 0 if trap is None else native.trap(trap)
             except _PassedTrapError as passed:
                 address: int = passed.args[0]
                 return address
             except BaseException as error:
                 self._failed(env, error)
-                trap = _fail(name, values)
-            return 0 if trap is None else self.native.trap(trap)
+                trap = _fail(name, _Slots.from_address(at))
+                return 0 if trap is None else native.trap(trap)
 
-        return function
+        return shielded(function)
 
     def _public_other(self, name: str, binding: Binding) -> Callable[..., Any]:
         serve = _OTHERS[name]
