@@ -204,7 +204,7 @@ def _python_loop(count: int) -> None:
 
 
 def _alone(providers: Providers) -> dict[str, Callable[[int], object]]:
-    """The same operations without any guest, in Python; inside a span, as those of a guest are inside that of the call."""
+    """The same operations in Python, without any guest; inside a span, as a guest's are inside that of the call."""
     tracer = providers.tracer.get_tracer("alone")
     logger = providers.logger.get_logger("alone")
     counter = providers.meter.get_meter("alone").create_counter("requests")
