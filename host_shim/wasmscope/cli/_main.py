@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from wasmscope.cli import _exits
-from wasmscope.cli._streams import ensure_standard_streams, let_go, say, write_out
+from wasmscope.cli._streams import ensure_standard_streams, let_go, say, settle, write_out
 from wasmscope.errors import WasmscopeError
 
 __all__ = ["main"]
@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "(WASMSCOPE_DEBUG=1 shows where)"
         )
         return _exits.OWN_FAILURE
+    finally:
+        settle(sys.stderr)
 
 
 def _dispatch(arguments: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from wasmscope.cli._exits import OWN_FAILURE, CommandError
 
-__all__ = ["JsonOutput", "ensure_standard_streams", "let_go", "say", "write_out"]
+__all__ = ["JsonOutput", "ensure_standard_streams", "let_go", "say", "settle", "write_out"]
 
 
 def ensure_standard_streams() -> None:
@@ -55,6 +55,14 @@ def let_go(stream: TextIO) -> None:
     """Point a stream to nowhere, so that Python does not try to write the rest to it when it exits."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def settle(stream: TextIO) -> None:
+    """Write what a stream still holds, or let go of it: some Pythons fail at exit if that cannot be written."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        let_go(stream)
 
 
 class JsonOutput(TextIOWrapper):
