@@ -640,8 +640,9 @@ class Guest:
         except DescriptorError as error:
             self.rejections.add("descriptor", f"instrument: {error}")
             return 0
-        recorder = self._signals.recorder(described, self._limits.instruments)
-        if recorder is None or len(self._recorders) > self._limits.instruments:
+        is_full = len(self._recorders) > self._limits.instruments
+        recorder = None if is_full else self._signals.recorder(described, self._limits.instruments)
+        if recorder is None:
             self.rejections.add("instrument_count", f"{self._limits.instruments} are registered")
             return 0
         self._recorder_ids[key] = number = len(self._recorders)
