@@ -45,8 +45,10 @@ _W3C: Final = TraceContextTextMapPropagator()
 _OVERFLOW: Final = "otel.metric.overflow"
 # What an event or a link takes, whatever is in it.
 _ITEM_BYTES: Final = 256
+# Attribute lists that are remembered: so many, so long each, so long together.
 _CACHED_LISTS: Final = 256
-_CACHED_BYTES: Final = 256
+_CACHED_BYTES: Final = 1_024
+_ALL_CACHED_BYTES: Final = 65_536
 _ATTRIBUTE_SET_TYPES: Final = (str, bool, int, float)
 
 
@@ -63,6 +65,7 @@ class Guest:
     __slots__ = (
         "_base",
         "_body_bytes",
+        "_cached_bytes",
         "_caches",
         "_clock",
         "_emit",
@@ -83,6 +86,7 @@ class Guest:
         "_site_ids",
         "_sites",
         "_still",
+        "_still_end",
         "_view",
         "frame",
         "identity",
@@ -125,10 +129,12 @@ class Guest:
         self._view: Callable[[], GuestBytes] = _nothing
         # The bytes of a memory that cannot move: no need to ask for them each time.
         self._still = NOTHING
+        self._still_end = 0
         self._packed = Packed(limits, rejections)
         self._base = identity.attributes()
         # For each list in any call site's cache, that cache.
         self._caches: list[dict[bytes, Attributes]] = []
+        self._cached_bytes = 0
         self._sites: list[CallSite] = [CallSite("", 0, "", (), self._base)]
         self._site_ids: dict[bytes, int] = {}
         self._recorders: list[Recorder | None] = [None]
@@ -161,6 +167,7 @@ class Guest:
         self._memory = memory
         self._view = _nothing if memory is None else memory.view
         self._still = memory.refreshed() if memory is not None and memory.is_fixed else NOTHING
+        self._still_end = len(self._still)
 
     @property
     def memory(self) -> GuestMemory | None:
@@ -196,8 +203,8 @@ class Guest:
             self.rejections.add("no_memory")
             return None
         view = self._memory.refreshed()
-        if self._still:
-            self._still = view
+        if self._still_end:
+            self._still, self._still_end = view, len(view)
         raw = view[pointer : pointer + size]
         if len(raw) != size:
             self.rejections.add("out_of_bounds", f"{size} bytes at {pointer:#x}")
@@ -280,8 +287,9 @@ class Guest:
             merged = self._fit(site.attributes, given)
         # Lists that were counted as rejected are decoded, and so counted, each time.
         if size <= _CACHED_BYTES and before == self.rejections.count and TRUNCATED not in given:
-            if len(self._caches) >= _CACHED_LISTS:
+            if len(self._caches) >= _CACHED_LISTS or self._cached_bytes + size > _ALL_CACHED_BYTES:
                 self._forget_seen()
+            self._cached_bytes += size
             site.seen[data] = merged
             self._caches.append(site.seen)
         return merged
@@ -290,6 +298,7 @@ class Guest:
         for cache in self._caches:
             cache.clear()
         self._caches.clear()
+        self._cached_bytes = 0
 
     def _fit(self, fixed: Attributes, given: Attributes) -> Attributes:
         return fit(fixed, given, self._limits, self.rejections)
@@ -401,21 +410,22 @@ class Guest:
             severity = 0
         if severity < self._min_severity and severity:
             return
-        view = self._still or self._view()
+        view, view_end = self._still, self._still_end
+        if not view_end:
+            view = self._view()
+            view_end = len(view)
         body = attributes = None
-        if body_size <= self._body_bytes:
-            raw = view[body_pointer : body_pointer + body_size]
-            if len(raw) == body_size:
-                try:  # noqa: SIM105 - suppress() costs a third of a microsecond
-                    body = raw.decode()
-                except UnicodeDecodeError:
-                    pass
+        end = body_pointer + body_size
+        if body_size <= self._body_bytes and end <= view_end:
+            try:  # noqa: SIM105 - suppress() costs a third of a microsecond
+                body = view[body_pointer:end].decode()
+            except UnicodeDecodeError:
+                pass
+        end = pointer + size
         if size == 0:
             attributes = site.attributes
-        elif size <= _CACHED_BYTES:
-            raw = view[pointer : pointer + size]
-            if len(raw) == size:
-                attributes = site.seen.get(raw)
+        elif size <= _CACHED_BYTES and end <= view_end:
+            attributes = site.seen.get(view[pointer:end])
         if attributes is None:
             attributes = self._attributes(site, view, pointer, size)
         if body is None:
