@@ -455,8 +455,8 @@ def growth_by_attributes(report: Report) -> None:
             most=2_000,
         )
         for name, figure in found.items():
-            count, kind = name.split()
-            timed[int(count), kind, sdk] = figure
+            number, kind = name.split()
+            timed[int(number), kind, sdk] = figure
         bench.close()
     for count in lists:
         rows.append(
