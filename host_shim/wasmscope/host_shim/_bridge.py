@@ -29,7 +29,7 @@ from wasmscope.host_shim._flusher import Flusher
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._instance import CallRunner, GuestInstance
 from wasmscope.host_shim._limits import Limits
-from wasmscope.host_shim._link import Binding, Natives
+from wasmscope.host_shim._link import Binding, Natives, is_watch
 from wasmscope.host_shim._plan import ImportPlan, plan_imports
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
 from wasmscope.host_shim._signals import Inject, ModuleIdentity, Signals
@@ -573,11 +573,13 @@ def _usage_attributes(module: str, tenant: str | None) -> dict[str, str]:
 
 
 def _is_collected() -> bool:
-    """Whether a store goes because nobody refers to it any more, rather than by its ``close``."""
-    collector = getattr(wasmtime.Store.__del__, "__code__", None)
+    """Whether a store goes because nobody refers to it any more, rather than by its ``close``.
+
+    Or by a ``close`` in the ``__del__`` of something that nobody refers to, which is the same.
+    """
     frame = sys._getframe()
-    for _ in range(16):
-        if frame.f_code is collector:
+    for _ in range(64):
+        if frame.f_code.co_name == "__del__" and not is_watch(frame.f_code):
             return True
         if frame.f_back is None:
             break

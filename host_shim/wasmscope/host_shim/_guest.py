@@ -43,6 +43,8 @@ _NEVER: Final = 2
 _ALWAYS: Final = 3
 _W3C: Final = TraceContextTextMapPropagator()
 _OVERFLOW: Final = "otel.metric.overflow"
+# What an event or a link takes, whatever is in it.
+_ITEM_BYTES: Final = 256
 # Attribute lists that are remembered: so many, so long each, so long together.
 _CACHED_LISTS: Final = 256
 _CACHED_BYTES: Final = 1_024
@@ -73,9 +75,11 @@ class Guest:
         "_logs_as_events",
         "_memory",
         "_min_severity",
+        "_overflow_set",
         "_packed",
         "_recorder_ids",
         "_recorders",
+        "_registered_bytes",
         "_set_ids",
         "_sets",
         "_signals",
@@ -137,6 +141,9 @@ class Guest:
         self._recorder_ids: dict[tuple[int, int, bytes], int] = {}
         self._sets: list[Attributes] = [self._base]
         self._set_ids: dict[bytes, int] = {b"": 0}
+        # Made at the first overflow.
+        self._overflow_set = 0
+        self._registered_bytes = 0
 
     def rename(self, identity: ModuleIdentity, signals: ModuleSignals, rejections: Rejections) -> None:
         """Give a guest that called before it was known its name; what it registered stays valid."""
@@ -338,9 +345,35 @@ class Guest:
         except DescriptorError as error:
             self.rejections.add("descriptor", f"call site {error}")
             return 0
+        if not self._may_register(size):
+            return 0
         self._site_ids[data] = number = len(self._sites)
         self._sites.append(site)
         return number
+
+    def _may_register(self, size: int) -> bool:
+        """Whether there is room for so many bytes more, which are then taken; counts the refusal."""
+        if self._has_room(self._registered_bytes + self.spans.kept_bytes + size):
+            self._registered_bytes += size
+            return True
+        return False
+
+    def _may_hold(self, target: GuestSpan, size: int) -> bool:
+        """Whether there is room for so many bytes more on a span, which are then taken; counts the refusal."""
+        # The call's own ends with it: it has the same room for itself.
+        held = self._registered_bytes + self.spans.kept_bytes if target.handle else target.kept_bytes
+        if not self._has_room(held + size):
+            return False
+        target.kept_bytes += size
+        if target.handle:
+            self.spans.kept_bytes += size
+        return True
+
+    def _has_room(self, size: int) -> bool:
+        if size > self._limits.kept_bytes:
+            self.rejections.add("kept_bytes", f"{self._limits.kept_bytes} are kept")
+            return False
+        return True
 
     def _descriptor(self, pointer: int, size: int) -> bytes | None:
         if size > self._limits.descriptor_bytes:
@@ -464,10 +497,14 @@ class Guest:
             self.rejections.add("kind", str(kind))
             kind = 0
         attributes = self._attributes(site, view, pointer, size)
+        if attributes is site.attributes:
+            size = 0
+        elif not self._has_room(self._registered_bytes + self.spans.kept_bytes + size):
+            attributes, size = site.attributes, 0
         span = self._signals.tracer.start_span(
             name or site.name or "span", context=self.spans.context(context), kind=_KINDS[kind], attributes=attributes
         )
-        return self.spans.add(span, site.fields, attributes)
+        return self.spans.add(span, site.fields, attributes, size)
 
     def span_enter(self, span: int) -> None:
         """Make a span current."""
@@ -487,6 +524,8 @@ class Guest:
         if target is None:
             return
         given = self._plain_attributes(target, self._still or self._view(), pointer, size)
+        if not given or not self._may_hold(target, size):
+            return
         keys = target.keys()
         if len(keys) + len(given) > self._limits.attributes:
             # Those that are there stay, and can change.
@@ -500,16 +539,19 @@ class Guest:
     def span_event(self, span: int, name_pointer: int, name_size: int, pointer: int, size: int) -> None:
         """Add an event."""
         target = self.spans.target(span)
-        if target is None or not self._may_add_event(target):
+        if target is None:
             return
         view = self._still or self._view()
         name = self.text(view, name_pointer, name_size, self._limits.name_bytes)
         given = self._plain_attributes(None, view, pointer, size)
-        target.span.add_event(name or "event", self._fit({}, given))
+        if self._may_add_event(target, len(name) + (size if given else 0)):
+            target.span.add_event(name or "event", self._fit({}, given))
 
-    def _may_add_event(self, target: GuestSpan) -> bool:
+    def _may_add_event(self, target: GuestSpan, size: int) -> bool:
         if target.events >= self._limits.events:
             self.rejections.add("event_count")
+            return False
+        if not self._may_hold(target, _ITEM_BYTES + size):
             return False
         target.events += 1
         return True
@@ -523,9 +565,10 @@ class Guest:
         if found.links >= self._limits.links:
             self.rejections.add("link_count")
             return
-        found.links += 1
         given = self._plain_attributes(None, self._still or self._view(), pointer, size)
-        found.span.add_link(linked, self._fit({}, given))
+        if self._may_hold(found, _ITEM_BYTES + (size if given else 0)):
+            found.links += 1
+            found.span.add_link(linked, self._fit({}, given))
 
     def span_status(self, span: int, code: int, pointer: int, size: int) -> None:
         """Set the status."""
@@ -567,9 +610,12 @@ class Guest:
         kind = self.text(view, type_pointer, type_size, self._limits.name_bytes)
         message = self.text(view, message_pointer, message_size, self._limits.message_bytes)
         stack = self.text(view, stack_pointer, stack_size, self._limits.stack_bytes)
-        self.record_exception(span, kind, message, stack, self._plain_attributes(None, view, pointer, size))
+        attributes = self._plain_attributes(None, view, pointer, size)
+        self.record_exception(span, kind, message, stack, attributes, size if attributes else 0)
 
-    def record_exception(self, span: int, kind: str, message: str, stack: str, attributes: Attributes) -> None:
+    def record_exception(
+        self, span: int, kind: str, message: str, stack: str, attributes: Attributes, size: int = 0
+    ) -> None:
         """Record an exception that is decoded already.
 
         Args:
@@ -578,6 +624,7 @@ class Guest:
             message: Its message.
             stack: Its stack trace; may be empty.
             attributes: More attributes.
+            size: Their encoded size in bytes.
         """
         known: Attributes = {"exception.type": kind or "exception", "exception.message": message}
         if stack:
@@ -588,7 +635,7 @@ class Guest:
         target = self.spans.target(0 if span == LOST else span)
         if target is None or not target.span.is_recording():
             self.emit(_ERROR, message, self._fit({**known, **self._base}, attributes))
-        elif self._may_add_event(target):
+        elif self._may_add_event(target, len(message) + len(stack) + size):
             target.span.add_event("exception", self._fit(known, attributes))
 
     # Context in and out.
@@ -655,6 +702,8 @@ class Guest:
         if recorder is None:
             self.rejections.add("instrument_count", f"{self._limits.instruments} are registered")
             return 0
+        if not self._may_register(size):
+            return 0
         self._recorder_ids[key] = number = len(self._recorders)
         self._recorders.append(recorder)
         return number
@@ -670,11 +719,11 @@ class Guest:
         known = self._set_ids.get(data)
         if known is not None:
             return known
-        if len(self._sets) > self._limits.attribute_sets:
-            # The set after the last one is the overflow set; it is made at the first overflow.
-            if len(self._sets) == self._limits.attribute_sets + 1:
+        if len(self._set_ids) > self._limits.attribute_sets or not self._may_register(size):
+            if self._overflow_set == 0:
+                self._overflow_set = len(self._sets)
                 self._sets.append({_OVERFLOW: True, **self._base})
-            return self._limits.attribute_sets + 1
+            return self._overflow_set
         given: Attributes = {}
         for name, value in self._packed.decode(data).items():
             if isinstance(value, _ATTRIBUTE_SET_TYPES) or _is_plain_array(value):

@@ -37,6 +37,8 @@ class Limits:
     instruments: int = 1_000
     attribute_sets: int = 2_000
     descriptor_bytes: int = 65_536
+    kept_bytes: int = 16_777_216
+    """What an instance registered and what its open spans hold, together; the call's span apart."""
     kept_contexts: int = 1_024
     line_bytes: int = 65_536
     """Longest line of a guest's standard output that is kept in one log record."""

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from struct import Struct
 from time import perf_counter
+from types import CodeType
 from typing import Any, Final
 
 import wasmtime
@@ -22,7 +23,7 @@ from wasmscope.host_shim._wasi import Environment, Stdio
 from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, failure_of, public_view
 from wasmscope.host_shim._wasmtime_ffi import CALLBACK, Native, store_address
 
-__all__ = ["Binding", "Natives", "function_types"]
+__all__ = ["Binding", "Natives", "function_types", "is_watch"]
 
 _TEXT_LIMIT: Final = 16_384
 _E_IO: Final = 29
@@ -465,6 +466,11 @@ class _StoreWatch:
 
     def __del__(self) -> None:
         self._gone()
+
+
+def is_watch(code: CodeType) -> bool:
+    """Whether some code is what tells of the end of a store."""
+    return code is _StoreWatch.__del__.__code__
 
 
 class _CallerMemory:

@@ -45,10 +45,11 @@ class GuestSpan:
         frame: The call during which it was started, or None outside of one.
         events: How many events it has.
         links: How many links it has.
+        kept_bytes: How many bytes of the guest it holds.
         entered: How many times it stands on the stack.
     """
 
-    __slots__ = ("_keys", "entered", "events", "fields", "frame", "handle", "links", "span")
+    __slots__ = ("_keys", "entered", "events", "fields", "frame", "handle", "kept_bytes", "links", "span")
 
     def __init__(
         self, handle: int, span: Span, fields: Sequence[str], frame: CallFrame | None, keys: Iterable[str] = ()
@@ -59,6 +60,7 @@ class GuestSpan:
         self.frame = frame
         self.events = 0
         self.links = 0
+        self.kept_bytes = 0
         self.entered = 0
         # Of its attributes; a set once there are more than it was started with.
         self._keys = keys
@@ -90,13 +92,15 @@ class Spans:
     is bounded.
     """
 
-    __slots__ = ("_calls", "_ended", "_limits", "_loose", "_next", "_open", "_remote", "rejections")
+    __slots__ = ("_calls", "_ended", "_limits", "_loose", "_next", "_open", "_remote", "kept_bytes", "rejections")
 
     def __init__(self, limits: Limits, rejections: Rejections, calls: RunningCalls) -> None:
         self._limits = limits
         self.rejections = rejections
         self._calls = calls
         self._next = 1
+        self.kept_bytes = 0
+        """How many bytes of the guest its open spans hold."""
         self._open: dict[int, GuestSpan] = {}
         # Usable as parents and link targets only, oldest first. Apart, so that a remote context that many spans are
         # children of is not lost when they end.
@@ -122,20 +126,23 @@ class Spans:
         self.rejections.add("open_spans", f"{self._limits.open_spans} are open")
         return True
 
-    def add(self, span: Span, fields: Sequence[str], keys: Iterable[str] = ()) -> int:
+    def add(self, span: Span, fields: Sequence[str], keys: Iterable[str] = (), kept_bytes: int = 0) -> int:
         """Keep an open span and give its handle.
 
         Args:
             span: The span.
             fields: Field names of its call site.
             keys: Keys of its attributes.
+            kept_bytes: How many bytes of the guest it holds.
         """
         handle = self._next
         self._next = handle + 1
         frame = self._calls.frame
         if frame is not None:
             frame.tables.add(self)
-        self._open[handle] = GuestSpan(handle, span, fields, frame, keys)
+        self._open[handle] = found = GuestSpan(handle, span, fields, frame, keys)
+        found.kept_bytes = kept_bytes
+        self.kept_bytes += kept_bytes
         return handle
 
     def keep(self, context: SpanContext) -> int:
@@ -279,6 +286,7 @@ class Spans:
         if found.entered:
             self._take_off(found)
         self._remember(self._ended, handle, found.span.get_span_context())
+        self.kept_bytes -= found.kept_bytes
         found.span.end()
 
     def fail(
@@ -301,6 +309,7 @@ class Spans:
         for handle in reversed(doomed):
             found = self._open.pop(handle)
             self._remember(self._ended, handle, found.span.get_span_context())
+            self.kept_bytes -= found.kept_bytes
             try:
                 if event is not None:
                     found.span.add_event("exception", event)

@@ -172,6 +172,27 @@ class TestCollected:
         assert usage[0].instances == 0
         assert_nothing_left(bridge)
 
+    def test_closed_by_a_finalizer(self, bridge: Bridge, telemetry: Telemetry) -> None:
+        """A store that an application's object closes when it is collected itself is treated alike: its spans are not
+        ended in the middle of a collection."""
+
+        class Owner:
+            def __init__(self, guest: Guest) -> None:
+                self.guest = guest
+
+            def __del__(self) -> None:
+                self.guest.store.close()
+
+        guest = Guest(bridge)
+        open_span(guest)
+        owner = Owner(guest)
+        del guest, owner
+
+        assert "open" not in telemetry.span_names()
+        bridge.usage()
+        assert telemetry.span("open").status.description == LEFT_OPEN
+        assert_nothing_left(bridge)
+
     def test_next_call(self, bridge: Bridge, telemetry: Telemetry) -> None:
         """Any call of another guest is such an activity."""
         other = Guest(bridge, name="other")
