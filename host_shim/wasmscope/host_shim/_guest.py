@@ -14,9 +14,10 @@ from wasmscope.host_shim._abi import VERSION
 from wasmscope.host_shim._clock import Stretch, ThreadClock
 from wasmscope.host_shim._descriptors import CallSite, DescriptorError, read_callsite, read_instrument
 from wasmscope.host_shim._limits import Limits
-from wasmscope.host_shim._packed import Attributes, Packed, cut_text, fit
+from wasmscope.host_shim._packed import Attributes, Packed, fit
+from wasmscope.host_shim._reader import GuestReader
 from wasmscope.host_shim._rejections import Rejections
-from wasmscope.host_shim._runtime import NOTHING, GuestBytes, GuestMemory
+from wasmscope.host_shim._runtime import GuestBytes
 from wasmscope.host_shim._shield import is_from_a_signal
 from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
 from wasmscope.host_shim._spans import LOST, GuestSpan, RunningCalls, Spans
@@ -52,12 +53,11 @@ _ALL_CACHED_BYTES: Final = 65_536
 _ATTRIBUTE_SET_TYPES: Final = (str, bool, int, float)
 
 
-class Guest:
+class Guest(GuestReader):
     """One instance's side of the ABI: takes numbers and memory, gives records to OpenTelemetry.
 
     Guarantees: for any arguments, no method raises because of what the guest passed, and memory per guest is bounded
-    by its limits. Not thread-safe, as
-    a store is not.
+    by its limits. Not thread-safe, as a store is not.
 
     Integer arguments are unsigned for ``i32`` and ``p`` and signed for ``i64``.
     """
@@ -73,7 +73,6 @@ class Guest:
         "_inject",
         "_limits",
         "_logs_as_events",
-        "_memory",
         "_min_severity",
         "_overflow_set",
         "_packed",
@@ -85,12 +84,8 @@ class Guest:
         "_signals",
         "_site_ids",
         "_sites",
-        "_still",
-        "_still_end",
-        "_view",
         "frame",
         "identity",
-        "rejections",
         "spans",
         "stretch",
     )
@@ -109,8 +104,8 @@ class Guest:
         logs_as_span_events: bool,
         min_severity: int,
     ) -> None:
+        super().__init__(rejections)
         self.identity = identity
-        self.rejections = rejections
         self.spans = Spans(limits, rejections, calls)
         self.frame: CallFrame | None = None
         """The innermost call into this guest that is running."""
@@ -125,11 +120,6 @@ class Guest:
         self._flush = flush
         self._logs_as_events = logs_as_span_events
         self._min_severity = min_severity
-        self._memory: GuestMemory | None = None
-        self._view: Callable[[], GuestBytes] = _nothing
-        # The bytes of a memory that cannot move: no need to ask for them each time.
-        self._still = NOTHING
-        self._still_end = 0
         self._packed = Packed(limits, rejections)
         self._base = identity.attributes()
         # For each list in any call site's cache, that cache.
@@ -162,18 +152,6 @@ class Guest:
             described = read_instrument(kind, number, data, self._limits, rejections)
             self._recorders[index] = signals.recorder(described, self._limits.instruments)
 
-    def attach_memory(self, memory: GuestMemory | None) -> None:
-        """Say where the guest's addresses point; None if it has no memory."""
-        self._memory = memory
-        self._view = _nothing if memory is None else memory.view
-        self._still = memory.refreshed() if memory is not None and memory.is_fixed else NOTHING
-        self._still_end = len(self._still)
-
-    @property
-    def memory(self) -> GuestMemory | None:
-        """The guest's memory."""
-        return self._memory
-
     def charge(self, duration_s: float) -> None:
         """Charge a telemetry call to the call it was made from.
 
@@ -195,76 +173,7 @@ class Guest:
         else:
             self.rejections.add("internal", repr(error))
 
-    # Reading and writing the guest's memory.
-
-    def _far(self, pointer: int, size: int) -> bytes | None:
-        """Read what the view at hand does not cover: after growth, or out of bounds."""
-        if self._memory is None:
-            self.rejections.add("no_memory")
-            return None
-        view = self._memory.refreshed()
-        if self._still_end:
-            self._still, self._still_end = view, len(view)
-        raw = view[pointer : pointer + size]
-        if len(raw) != size:
-            self.rejections.add("out_of_bounds", f"{size} bytes at {pointer:#x}")
-            return None
-        return raw
-
-    def read(self, view: GuestBytes, pointer: int, size: int) -> bytes | None:
-        """Read bytes; None and counted if they are not all there."""
-        raw = view[pointer : pointer + size]
-        return raw if len(raw) == size else self._far(pointer, size)
-
-    def text(self, view: GuestBytes, pointer: int, size: int, limit: int, cut: list[str] | None = None) -> str:
-        """Read text.
-
-        Args:
-            view: The memory.
-            pointer: Its address.
-            size: Its length in bytes.
-            limit: Where to cut it.
-            cut: Gets a note if it was cut, as for a log's body.
-        """
-        if size > limit:
-            head = self._far(pointer, limit + 1) if self._is_inside(pointer, size) else None
-            if head is None:
-                return ""
-            if cut is not None:
-                cut.append(f"body={size}")
-            raw = cut_text(head, limit)
-        else:
-            raw = view[pointer : pointer + size]
-            if len(raw) != size:
-                raw = self._far(pointer, size) or b""
-        try:
-            return raw.decode()
-        except UnicodeDecodeError:
-            self.rejections.add("utf8")
-            return raw.decode("utf-8", "replace")
-
-    def _is_inside(self, pointer: int, size: int) -> bool:
-        if self._memory is None:
-            self.rejections.add("no_memory")
-            return False
-        if pointer + size > len(self._memory.refreshed()):
-            self.rejections.add("out_of_bounds", f"{size} bytes at {pointer:#x}")
-            return False
-        return True
-
-    def _write(self, pointer: int, data: bytes) -> bool:
-        if not self._is_inside(pointer, len(data)):
-            return False
-        assert self._memory is not None
-        self._memory.refreshed()[pointer : pointer + len(data)] = data
-        return True
-
-    def _give(self, pointer: int, capacity: int, text: str) -> int:
-        """Write a result where it fits, and give its length."""
-        raw = text.encode("utf-8", "replace")
-        if 0 < len(raw) <= capacity and not self._write(pointer, raw):
-            return 0
-        return len(raw)
+    # Attribute lists.
 
     def _attributes(self, site: CallSite, view: GuestBytes, pointer: int, size: int) -> Attributes:
         """Read an attribute list and add what the call site and the host say."""
@@ -772,10 +681,6 @@ class Guest:
             self.rejections.add("attribute_set", str(attribute_set))
             attributes = self._sets[0]
         recorder.record(value, attributes)
-
-
-def _nothing() -> GuestBytes:
-    return NOTHING
 
 
 def _is_plain_array(value: object) -> bool:
