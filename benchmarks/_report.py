@@ -155,7 +155,7 @@ def arguments(description: str) -> Report:
 
 
 def _line(figure: Figure) -> str:
-    text = f"{figure.name:<58} {_number(figure.value):>9} {figure.unit:<3}"
+    text = f"{figure.name:<68} {_number(figure.value):>9} {figure.unit:<3}"
     if figure.peer is not None and figure.peer_value is not None and figure.ratio is not None:
         text += f"  {figure.peer:<26} {_number(figure.peer_value):>9} {figure.unit:<3} {figure.ratio:>7.2f}x"
     if figure.bound is not None:
