@@ -179,7 +179,7 @@ def test_any_calls(native: bool, memory64: bool) -> None:
     assert bridge._natives.bindings == {}
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=80)
 @given(st.binary(max_size=80), st.integers(0, 20))
 def test_any_body(raw: bytes, limit: int) -> None:
     """A body of any bytes is the text they mean, cut between characters at the limit, with what was cut noted."""

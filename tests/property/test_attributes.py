@@ -76,14 +76,14 @@ def compare(data: bytes) -> None:
             assert decoder.decode(data) == expected
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(derandomize=True, deadline=None, max_examples=250)
 @given(st.binary(max_size=120))
 def test_any_bytes(data: bytes) -> None:
     """Any bytes are decoded as the page says."""
     compare(data)
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(derandomize=True, deadline=None, max_examples=250)
 @given(
     st.lists(
         st.sampled_from([bytes([b]) for b in range(10)] + [b"\x01\x00a", b"\x00\x80", b"\xff", b"\x02\x00\x00\x00"]),
@@ -95,14 +95,14 @@ def test_likely_bytes(parts: list[bytes]) -> None:
     compare(b"".join(parts))
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=200)
 @given(lists)
 def test_lists(items: list[tuple[str | packing.Field, Any]]) -> None:
     """So are well-formed lists of all types."""
     compare(packing.attributes(items))
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(derandomize=True, deadline=None, max_examples=250)
 @given(
     lists, st.integers(0, 400), st.integers(0, 255), st.sampled_from(["change", "cut", "insert", "remove", "repeat"])
 )

@@ -121,6 +121,26 @@ class TestAdopt:
                 bridge.adopt(store, other, name="other")
             instance.close()
 
+    def test_failing_processor(self, bridge: Bridge, linker: wasmtime.Linker, telemetry: Telemetry) -> None:
+        """A processor of the application that raises is counted, and harms no guest."""
+        instance = adopted(bridge, linker)
+
+        class Fails:
+            @staticmethod
+            def on_emit(record: Any) -> None:
+                raise ValueError("processor")
+
+            @staticmethod
+            def shutdown() -> None:
+                pass
+
+        processor: Any = Fails()
+        telemetry.logger_provider.add_log_record_processor(processor)
+
+        instance.call("say")
+
+        assert bridge.rejected() == {("guest", None, "internal"): 1}
+
     def test_defined_twice(self, bridge: Bridge, linker: wasmtime.Linker) -> None:
         """A linker that has the functions already says so, as for any other."""
         with pytest.raises(wasmtime.WasmtimeError, match="defined twice"):

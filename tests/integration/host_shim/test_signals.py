@@ -85,6 +85,13 @@ class TestHandlerThatRaises:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines() == [exception] * 3 + ["4 {}"]
 
+    def test_without_a_call(self) -> None:
+        """In a guest that calls nothing, the handler runs when the guest is done, and the accounts are in order."""
+        done = run(PROGRAM.format(exception="Late", imports="", call=""))
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines() == ["Late"] * 3 + ["4 {}"]
+
     def test_in_a_wasi_call(self) -> None:
         """The same in a WASI function that is watched."""
         program = PROGRAM.format(

@@ -447,14 +447,17 @@ class TestDefects:
         guest.run(lambda: guest.log("z"))
         assert guest.rejected() == {"internal": 3}
 
-    def test_error_around_the_call(self, bridge: Bridge, telemetry: Telemetry) -> None:
+    @pytest.mark.parametrize("hook", ["on_start", "on_end"])
+    def test_error_around_the_call(self, bridge: Bridge, telemetry: Telemetry, hook: str) -> None:
         """A processor that raises at the start or the end of a call's span harms no call."""
 
-        class Breaks(self.Failing):  # type: ignore[misc, name-defined]
-            def _maybe_fail(self, name: str) -> None:
-                raise self.error
+        class Breaks(SpanProcessor):
+            def fail(self, *_: object) -> None:
+                raise Problem("processor")
 
-        telemetry.tracer_provider.add_span_processor(Breaks(Problem("processor")))
+        processor = Breaks()
+        setattr(processor, hook, processor.fail)
+        telemetry.tracer_provider.add_span_processor(processor)
         instance = instance_of(bridge, CRASHES)
 
         assert instance.call("fine") == 7
