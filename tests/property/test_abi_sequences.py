@@ -104,7 +104,7 @@ def run(guest: Guest, program: list[tuple[str, list[tuple[str, list[Any]]]]]) ->
             case "call":
                 guest.run(*bodies)
             case "nested":
-                guest.run(*bodies[:half], lambda: guest.run(*bodies[half:]), *bodies[:half])  # noqa: B023
+                guest.run(*bodies[:half], lambda: guest.run(*bodies[half:]), *bodies[:half])
             case "trap":
                 with pytest.raises(wasmtime.Trap):
                     guest.run(*bodies, export="run_then_trap")

@@ -280,7 +280,7 @@ class TestEnabled:
         sites = [guest.callsite(packing.callsite(severity=severity)) for severity in (8, 9, 24)]
 
         for site in sites:
-            guest.run(lambda: guest.log(f"{site}", severity=0, callsite=site))  # noqa: B023
+            guest.run(lambda: guest.log(f"{site}", severity=0, callsite=site))
 
         assert [guest.abi("enabled", site) for site in sites] == [2, 3, 3]
         assert [record.body for record in telemetry.logs()] == [str(sites[1]), str(sites[2])]

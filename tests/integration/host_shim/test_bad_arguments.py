@@ -260,7 +260,7 @@ class TestReports:
         for name in ("one", "two"):
             guest = Guest(bridge, name=name)
             for _ in range(3):
-                guest.run(lambda: guest.log("x", severity=99), lambda: guest.log(b"\xff", context=77))  # noqa: B023
+                guest.run(lambda: guest.log("x", severity=99), lambda: guest.log(b"\xff", context=77))
 
         messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert len(messages) == 6
@@ -276,7 +276,7 @@ class TestReports:
         """Rejections are counted by module, tenant and reason, also as a metric."""
         for tenant, times in (("a", 2), ("b", 1)):
             guest = Guest(bridge, tenant=tenant)
-            guest.run(*[lambda: guest.log("x", severity=99)] * times)  # noqa: B023
+            guest.run(*[lambda: guest.log("x", severity=99)] * times)
 
         counted = {
             tuple(point.attributes[key] for key in ("wasm.module.name", "wasm.tenant", "reason")): point.value

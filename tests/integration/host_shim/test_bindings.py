@@ -203,11 +203,11 @@ class TestThreads:
 
             def work() -> None:
                 try:
-                    start.wait()  # noqa: B023
-                    guest = Guest(bridge)  # noqa: B023
+                    start.wait()
+                    guest = Guest(bridge)
                     guest.run(lambda: guest.log("x", {"a": 1}))
                 except BaseException as error:
-                    failures.append(error)  # noqa: B023
+                    failures.append(error)
 
             threads = [threading.Thread(target=work) for _ in range(4)]
             for thread in threads:

@@ -160,14 +160,14 @@ class TestGrowth:
         """The same between calls, and if the host grows it."""
         guest = Guest(telemetry.bridge(native=native), store=wasmtime.Store(MOVING[what]()))
         for number in range(5):
-            guest.run(lambda: guest.log(f"low {number}"))  # noqa: B023
+            guest.run(lambda: guest.log(f"low {number}"))
             end = guest.memory.data_len(guest.store)
             if number % 2:
                 guest.memory.grow(guest.store, 20)
             else:
                 guest.instance.call("grow", 20)
             guest.memory.write(guest.store, b"high", end)
-            guest.run(lambda: guest.abi("log", 0, 9, 0, end, 4, 0, 0))  # noqa: B023
+            guest.run(lambda: guest.abi("log", 0, 9, 0, end, 4, 0, 0))
 
         assert [record.body for record in telemetry.logs()][1::2] == ["high"] * 5
         assert guest.rejected() == {}

@@ -383,7 +383,7 @@ class TestSeveralGuests:
                         guest.run(
                             lambda: guest.entered(f"outer{number}"),
                             lambda: guest.entered(f"inner{number}"),
-                            lambda: seen.append(current()),  # noqa: B023
+                            lambda: seen.append(current()),
                             lambda: guest.log(f"log{number}"),
                             lambda: guest.run(lambda: guest.start(f"leaf{number}")),
                         )
