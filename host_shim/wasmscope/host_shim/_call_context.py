@@ -33,7 +33,7 @@ __all__ = ["CURRENT", "CallContext", "CollectedSpan", "SpanKeeper", "span_contex
 (_SPAN_KEY,) = set_span_in_context(INVALID_SPAN, Context())
 
 CURRENT: Final = Struct("<Q16s8sI2BxxI")
-"""The innermost entered span, as the collector keeps it: handle, trace id, span id, guest, flags, is it recording, trace
+"""The innermost entered span as the collector keeps it: handle, trace id, span id, guest, flags, is it recording, trace
 state. See ``host_shim/collector/README.md``."""
 
 
