@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wasmscope.delivery._environment import SenderSettings, SignalSettings, Tls, sender_settings
-from wasmscope.delivery._losses import LostReason, SignalName
+from wasmscope.delivery._losses import SdkLossReason
 from wasmscope.delivery._metric_lane import MetricFeed, MetricPart
 from wasmscope.delivery._metric_preferences import prefers_delta, prefers_exponential
 from wasmscope.delivery._metric_records import (
@@ -25,6 +25,7 @@ from wasmscope.delivery._retry import RetryPolicy
 from wasmscope.delivery._sampling import Policy, SamplerPolicies, Sampling, decide, policies
 from wasmscope.delivery._scope import Scope
 from wasmscope.delivery._sdk import SdkDelivery
+from wasmscope.delivery._sdk_metrics import SdkMetricSource
 from wasmscope.delivery._sender import OtlpSender
 from wasmscope.delivery._stats import LATENCY_BOUNDS_S, Latency, Listener, LossReason, SenderStats, SignalStats
 from wasmscope.delivery._target import OtlpTarget, SignalName, otlp_target
@@ -40,7 +41,6 @@ __all__ = [
     "Latency",
     "Listener",
     "LossReason",
-    "LostReason",
     "MalformedMetricsError",
     "MeasurementRecord",
     "MetricChunk",
@@ -57,6 +57,8 @@ __all__ = [
     "Sampling",
     "Scope",
     "SdkDelivery",
+    "SdkLossReason",
+    "SdkMetricSource",
     "SenderSettings",
     "SenderStats",
     "SetRecord",
