@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wasmscope.delivery._environment import SenderSettings, SignalSettings, Tls, sender_settings
-from wasmscope.delivery._losses import LostReason, SignalName
+from wasmscope.delivery._losses import LostReason
 from wasmscope.delivery._metric_lane import MetricFeed, MetricPart
 from wasmscope.delivery._metric_preferences import prefers_delta, prefers_exponential
 from wasmscope.delivery._metric_records import (

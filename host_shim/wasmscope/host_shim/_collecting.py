@@ -230,4 +230,3 @@ class Collecting:
             return read_callsite(descriptor, self._packed, self._limits, self._silent, host_attributes={})
         except DescriptorError:
             return CallSite("", 0, "", (), {})
-
