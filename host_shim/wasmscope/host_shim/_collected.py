@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +27,7 @@ from wasmscope.host_shim._spans import LOST, GuestSpan, RunningCalls, Spans
 
 if TYPE_CHECKING:
     from wasmscope.host_shim._calls import CallFrame
-    from wasmscope.host_shim._collector import GuestLink, StoreCollector
+    from wasmscope.host_shim._collector import Drained, GuestLink, StoreCollector
 
 __all__ = ["CollectedGuest", "CollectedSpans", "StoreCalls"]
 
@@ -102,6 +102,10 @@ class CollectedSpans(Spans):
         """Keep a remote context and give its handle."""
         return self._guest.keep(context)
 
+    def forget_reported(self) -> None:
+        """What the collector was told last by ``exception`` is not the last any more."""
+        self._guest.calls.forget_reported()
+
     def fail(
         self,
         frame: CallFrame | None,
@@ -175,27 +179,41 @@ class CollectedGuest:
 
     def deliver(self) -> None:
         """Take what is in the buffers and pass it on."""
-        drained = self.calls.collector.drain(self.number)
-        if drained is not None:
-            self._sink.deliver(drained)
+        self._sink.deliver(self.calls.collector.drain(self.number))
+
+    def take(self, drained: Drained, rejected: tuple[int, ...]) -> None:
+        """Pass on the last of it.
+
+        Args:
+            drained: What was in the buffers.
+            rejected: The counters of rejections.
+        """
+        self.count_rejections(rejected, "")
+        self._sink.deliver(drained)
+        self._sink.close()
 
     def close(self) -> None:
-        """Pass on what is left, and take note that nothing more comes."""
+        """Pass on what is left, and take note that little or nothing more comes."""
         self.calls.drain()
         self._sink.close()
 
-    def count_rejections(self, detail: str) -> None:
-        """Count what the collector rejected since the last time."""
-        raw = self.calls.collector.read(self.link.block + Block.REJECTIONS, _REJECTIONS.size)
-        counted = _REJECTIONS.unpack(raw)
-        if counted == self._counted:
-            return
-        for index, (now, before) in enumerate(zip(counted, self._counted, strict=True)):
-            if now != before:
+    def rejected(self) -> tuple[int, ...]:
+        """Read the counters of rejections, by the collector's number of the reason."""
+        return _REJECTIONS.unpack(self.calls.collector.read(self.link.block + Block.REJECTIONS, _REJECTIONS.size))
+
+    def count_rejections(self, rejected: tuple[int, ...], detail: str) -> None:
+        """Count what was rejected since the last time.
+
+        Args:
+            rejected: What `rejected` gives.
+            detail: What exactly was the last, for the log.
+        """
+        before, self._counted = self._counted, rejected
+        for index, (now, then) in enumerate(zip(rejected, before, strict=True)):
+            if now != then:
                 reason = REASONS[index] if index < len(REASONS) else "internal"
                 # Counters of 32 bits.
-                self.link.guest.rejections.add(reason, detail, (now - before) & 0xFFFFFFFF)
-        self._counted = counted
+                self.link.guest.rejections.add(reason, detail, (now - then) & 0xFFFFFFFF)
 
 
 class StoreCalls:
@@ -334,12 +352,29 @@ class StoreCalls:
         for guest in self.guests.values():
             guest.deliver()
 
+    def finish(self) -> Callable[[], None]:
+        """Take everything out, because the store goes; gives a function that passes it on.
+
+        Nothing is passed on here, for the garbage collector may be calling in the middle of anything.
+        """
+        collector = self.collector
+        taken: list[tuple[CollectedGuest, Drained, tuple[int, ...]]] = []
+        for guest in self.guests.values():
+            collector.call("drain_metrics", guest.number)
+            taken.append((guest, collector.drain(guest.number), guest.rejected()))
+
+        def deliver() -> None:
+            for guest, drained, rejected in taken:
+                guest.take(drained, rejected)
+
+        return deliver
+
     def _count_rejections(self) -> None:
         collector = self.collector
         pointer, size = (collector.u32(collector.control + at) for at in (Control.TEXT_POINTER, Control.TEXT_LENGTH))
         detail = collector.read(pointer, size).decode("utf-8", "replace") if size else ""
         for guest in self.guests.values():
-            guest.count_rejections(detail)
+            guest.count_rejections(guest.rejected(), detail)
 
     def scratch(self, size: int) -> bytes:
         """Read what the collector left for the host."""
