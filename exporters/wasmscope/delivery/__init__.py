@@ -8,7 +8,7 @@ from wasmscope.delivery._retry import RetryPolicy
 from wasmscope.delivery._scope import Scope
 from wasmscope.delivery._sender import OtlpSender
 from wasmscope.delivery._stats import LATENCY_BOUNDS_S, Latency, Listener, LossReason, SenderStats, SignalStats
-from wasmscope.delivery._target import OtlpTarget, SignalName, otlp_target
+from wasmscope.delivery._target import OtlpProtocol, OtlpTarget, SignalName, otlp_target
 
 __all__ = [
     "LATENCY_BOUNDS_S",
@@ -17,6 +17,7 @@ __all__ = [
     "LossReason",
     "MetricFeed",
     "MetricPart",
+    "OtlpProtocol",
     "OtlpSender",
     "OtlpTarget",
     "RetryPolicy",

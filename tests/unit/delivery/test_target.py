@@ -2,8 +2,8 @@
 
 import pytest
 
-from wasmscope.errors import ConfigurationError
 from wasmscope.delivery._target import OtlpTarget, otlp_target
+from wasmscope.errors import ConfigurationError
 
 GENERAL = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
