@@ -50,6 +50,16 @@ REQUESTS: dict[Signal, Any] = {
     "logs": ExportLogsServiceRequest,
     "metrics": ExportMetricsServiceRequest,
 }
+RESPONSES: dict[Signal, Any] = {
+    "traces": ExportTraceServiceResponse,
+    "logs": ExportLogsServiceResponse,
+    "metrics": ExportMetricsServiceResponse,
+}
+REJECTED: dict[Signal, str] = {
+    "traces": "rejected_spans",
+    "logs": "rejected_log_records",
+    "metrics": "rejected_data_points",
+}
 WAIT_S = 15.0
 
 
@@ -102,20 +112,11 @@ class Answer:
             return self.body
         if not (self.rejected or self.message):
             return b""
-        if signal == "traces":
-            traces = ExportTraceServiceResponse()
-            traces.partial_success.rejected_spans = self.rejected
-            traces.partial_success.error_message = self.message
-            return traces.SerializeToString()
-        if signal == "logs":
-            logs = ExportLogsServiceResponse()
-            logs.partial_success.rejected_log_records = self.rejected
-            logs.partial_success.error_message = self.message
-            return logs.SerializeToString()
-        metrics = ExportMetricsServiceResponse()
-        metrics.partial_success.rejected_data_points = self.rejected
-        metrics.partial_success.error_message = self.message
-        return metrics.SerializeToString()
+        response = RESPONSES[signal]()
+        setattr(response.partial_success, REJECTED[signal], self.rejected)
+        response.partial_success.error_message = self.message
+        content: bytes = response.SerializeToString()
+        return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,7 +409,8 @@ def _retry_status(answer: Answer) -> bytes:
     delay = Duration(seconds=whole, nanos=int(((answer.retry_info_s or 0) - whole) * 1e9))
     status = Status(message=answer.message)
     status.details.add().Pack(RetryInfo(retry_delay=delay))
-    return status.SerializeToString()
+    content: bytes = status.SerializeToString()
+    return content
 
 
 @dataclass

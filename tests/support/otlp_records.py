@@ -40,7 +40,8 @@ def logs(numbers: Iterable[int]) -> tuple[bytes, int]:
 def metrics(name: str, values: Iterable[int]) -> bytes:
     """Encode the metrics of a scope: a gauge with some points."""
     points = [NumberDataPoint(as_int=value, time_unix_nano=1) for value in values]
-    return ScopeMetrics(metrics=[Metric(name=name, gauge=Gauge(data_points=points))]).SerializeToString()
+    made: bytes = ScopeMetrics(metrics=[Metric(name=name, gauge=Gauge(data_points=points))]).SerializeToString()
+    return made
 
 
 def ids(received: Iterable[Any]) -> list[int]:

@@ -153,10 +153,10 @@ class Destination:
         """
         with self._lock:
             self._took_something = True
-            tally = (
-                self._metrics.setdefault(id(source), _Tally()) if signal == "metric point" else self._tallies[signal]
-            )
-            tally.delivered += count
+            if signal == "metric point":
+                self._metrics.setdefault(id(source), _Tally()).delivered += count
+            else:
+                self._tallies[signal].delivered += count
             self._reason = None
 
     def lose(self, reason: str | None = None, advice: str = "") -> None:

@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Final, Self, TextIO
 
@@ -324,7 +325,7 @@ def _sender(wiring: Wiring, resource: Resource) -> OtlpSender:
         resource=resource, targets=wiring.otlp_targets, listener=SenderAccount(destinations)
     )
     for signal, destination in destinations.items():
-        destination.stop_with(lambda signal=signal: sender.give_up(signal))
+        destination.stop_with(partial(sender.give_up, signal))
     return sender
 
 
