@@ -28,7 +28,7 @@ from wasmscope.delivery._sdk import SdkDelivery
 from wasmscope.delivery._sdk_metrics import SdkMetricSource
 from wasmscope.delivery._sender import OtlpSender
 from wasmscope.delivery._stats import LATENCY_BOUNDS_S, Latency, Listener, LossReason, SenderStats, SignalStats
-from wasmscope.delivery._target import OtlpTarget, SignalName, otlp_target
+from wasmscope.delivery._target import OtlpProtocol, OtlpTarget, SignalName, otlp_target
 
 __all__ = [
     "LATENCY_BOUNDS_S",
@@ -49,6 +49,7 @@ __all__ = [
     "MetricRecord",
     "MetricSource",
     "MetricStreams",
+    "OtlpProtocol",
     "OtlpSender",
     "OtlpTarget",
     "Policy",
