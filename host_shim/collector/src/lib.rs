@@ -6,6 +6,7 @@
 
 #![no_std]
 
+mod buckets;
 mod control;
 mod guests;
 mod heap;
