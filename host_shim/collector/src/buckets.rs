@@ -30,11 +30,30 @@ pub const DEFAULT_COUNT: u32 = 15;
 
 pub const MAX_SCALE: u32 = 20;
 
-/// How many boundaries are below a value. Behind them, up to a multiple of 4, are infinities.
+/// So many boundaries are looked at without a loop.
+pub const FEW: u32 = 16;
+
+/// How many boundaries are below a value, of at most FEW. Behind them, up to a multiple of 4, are infinities.
 #[inline(always)]
+pub fn explicit_few(bounds: u32, count: u32, value: f64) -> u32 {
+    // Looking at each costs less than a jump that was not foreseen.
+    let mut below = below_of_four(bounds, 0, value);
+    if count > 4 {
+        below += below_of_four(bounds, 4, value);
+    }
+    if count > 8 {
+        below += below_of_four(bounds, 8, value);
+    }
+    if count > 12 {
+        below += below_of_four(bounds, 12, value);
+    }
+    below
+}
+
+/// The same, of any number.
 pub fn explicit(bounds: u32, count: u32, value: f64) -> u32 {
     let (mut low, mut left) = (0, count);
-    while left > 16 {
+    while left > FEW {
         let half = left / 2;
         if at(bounds, low + half - 1) < value {
             low += half;
@@ -43,15 +62,13 @@ pub fn explicit(bounds: u32, count: u32, value: f64) -> u32 {
             left = half;
         }
     }
-    // A mispredicted branch costs more than sixteen comparisons.
-    let mut below = low;
-    let mut i = low;
-    while i < low + left {
-        below += (at(bounds, i) < value) as u32 + (at(bounds, i + 1) < value) as u32;
-        below += (at(bounds, i + 2) < value) as u32 + (at(bounds, i + 3) < value) as u32;
-        i += 4;
-    }
-    below
+    low + explicit_few(bounds + low * 8, left, value)
+}
+
+#[inline(always)]
+fn below_of_four(bounds: u32, i: u32, value: f64) -> u32 {
+    let two = (at(bounds, i) < value) as u32 + (at(bounds, i + 1) < value) as u32;
+    two + (at(bounds, i + 2) < value) as u32 + (at(bounds, i + 3) < value) as u32
 }
 
 #[inline(always)]
@@ -64,7 +81,7 @@ const ONE: u64 = 1023 << FRACTION_BITS;
 const TABLE_BITS: u32 = 6;
 const STEPS: f64 = (1u32 << MAX_SCALE) as f64;
 const LN_2: f64 = core::f64::consts::LN_2;
-/// The polynomial is off by less (see its last coefficient).
+/// The logarithm is off by less, in buckets.
 const DOUBT: f64 = 1.0 / 32768.0;
 
 /// For each 64th of [1, 2): the reciprocal of its middle, and -log2 of that in buckets.
@@ -72,32 +89,51 @@ static LOGARITHMS: [(f64, f64); 1 << TABLE_BITS] = logarithms();
 
 /// The index at scale 20 of a value that is finite and above 0. Right for each such value but those below the smallest
 /// normal one, which count as that, as the specification allows and the SDKs have it.
-#[inline(always)]
 pub fn exponential(value: f64) -> i32 {
-    let bits = value.to_bits();
-    let exponent = (bits >> FRACTION_BITS) as i32 - 1023;
-    if exponent == -1023 {
-        return (-1022 << MAX_SCALE) - 1;
+    let index = exponential_quick(value);
+    if index != DOUBTFUL {
+        return index;
     }
+    let (exponent, mantissa) = parts(value);
+    let nearest = (position(mantissa) + 0.5) as i32;
+    (exponent << MAX_SCALE) + nearest - !is_above(mantissa, nearest as u32) as i32
+}
+
+/// No index.
+pub const DOUBTFUL: i32 = i32::MIN;
+
+/// The same with neither a loop nor a call, or DOUBTFUL where that takes one: for one in 16,000 values.
+#[inline(always)]
+pub fn exponential_quick(value: f64) -> i32 {
+    let (exponent, mantissa) = parts(value);
+    // A power of two ends its bucket.
+    if mantissa == 1.0 || exponent < -1022 {
+        return (exponent.max(-1022) << MAX_SCALE) - 1;
+    }
+    let position = position(mantissa);
+    let below = position as i32;
+    let rest = position - below as f64;
+    if rest < DOUBT || rest > 1.0 - DOUBT { DOUBTFUL } else { (exponent << MAX_SCALE) + below }
+}
+
+/// A number from 1 to 2 and the power of two that make the value, if it is a normal one.
+#[inline(always)]
+fn parts(value: f64) -> (i32, f64) {
+    let bits = value.to_bits();
     let mantissa = f64::from_bits(bits & ((1 << FRACTION_BITS) - 1) | ONE);
-    let step = (bits >> (FRACTION_BITS - TABLE_BITS)) as usize & ((1 << TABLE_BITS) - 1);
+    ((bits >> FRACTION_BITS) as i32 - 1023, mantissa)
+}
+
+/// How many buckets lie between 1 and a value below 2, off by less than DOUBT.
+#[inline(always)]
+fn position(mantissa: f64) -> f64 {
+    let step = (mantissa.to_bits() >> (FRACTION_BITS - TABLE_BITS)) as usize & ((1 << TABLE_BITS) - 1);
     let (reciprocal, logarithm) = LOGARITHMS[step];
     // log2(m) = -log2(c) + log2(1 + (m c - 1)), the latter by its series: |r| < 1/128, so that what is left out is
     // below 1/128^5 / 5 / ln 2 * 2^20 = 9e-6 buckets.
     let r = mantissa * reciprocal - 1.0;
     const K: [f64; 4] = [STEPS / LN_2, -STEPS / LN_2 / 2.0, STEPS / LN_2 / 3.0, -STEPS / LN_2 / 4.0];
-    let position = logarithm + r * (K[0] + r * (K[1] + r * (K[2] + r * K[3])));
-    // Never negative: it is the logarithm of 1 at least, and DOUBT is more than it is off by.
-    let nearest = (position + 0.5) as i32;
-    let away = position - nearest as f64;
-    let bucket = if away > DOUBT {
-        nearest
-    } else if away < -DOUBT {
-        nearest - 1
-    } else {
-        nearest - !is_above(mantissa, nearest as u32) as i32
-    };
-    (exponent << MAX_SCALE) + bucket
+    logarithm + r * (K[0] + r * (K[1] + r * (K[2] + r * K[3])))
 }
 
 /// Whether a value from 1 to 2 is above 2^(step/2^20), exactly: the power is worked out to 100 bits, and none but 1 and

@@ -5,7 +5,9 @@
 //! stores with no loop and no call between them. A cell that is not touched holds nothing that counts; it is cleared
 //! when it is next used, because clearing takes a loop.
 
-use crate::buckets::{DEFAULT_BOUNDS, DEFAULT_COUNT, MAX_SCALE, explicit, exponential};
+use crate::buckets::{
+    DEFAULT_BOUNDS, DEFAULT_COUNT, DOUBTFUL, FEW, MAX_SCALE, explicit, explicit_few, exponential, exponential_quick,
+};
 use crate::control::{EXPONENTIAL, RAW_HISTOGRAMS, control, limits};
 use crate::guests::{self, Guest};
 use crate::heap;
@@ -29,8 +31,7 @@ const GAUGE: u32 = 4;
 /// All that a guest registered, and measured since the host took it.
 #[repr(C)]
 struct Meter {
-    /// Instruments by number; there is none at 0.
-    instruments: u32,
+    /// For so many instruments there is room; the guest says where.
     instruments_cap: u32,
     /// The first cell of those that were touched, or LAST.
     touched: u32,
@@ -38,7 +39,6 @@ struct Meter {
     is_waiting: u32,
     /// The attribute set for all those beyond the limit; 0 while there are none.
     overflow: u32,
-    _free: u32,
     /// Memory that the cells take.
     cell_bytes: u64,
     /// Their descriptors. An entry's kind is `key_of` the instrument's, its value 1 when the host has been given it.
@@ -57,21 +57,34 @@ struct Instrument {
     /// Of histograms with explicit boundaries: these, and infinities up to a multiple of 4.
     bounds: u32,
     bounds_count: u32,
+    /// What its cells are, and IS_FLOAT.
     shape: u32,
-    is_float: u32,
     is_monotonic: u32,
-    _free: u32,
+    _free: [u32; 2],
 }
 
 const INSTRUMENT_BYTES: u32 = core::mem::size_of::<Instrument>() as u32;
 
 /// What the cells of an instrument are.
 const SUM: u32 = 0;
-const VALUE: u32 = 1;
-const BUCKETS: u32 = 2;
-const SCALED: u32 = 3;
+const VALUE: u32 = 2;
+const BUCKETS: u32 = 4;
+const SCALED: u32 = 6;
 /// There are none: measurements are passed on one by one.
-const RAW: u32 = 4;
+const RAW: u32 = 8;
+const IS_FLOAT: u32 = 1;
+
+impl Instrument {
+    #[inline(always)]
+    fn cells_are(&self) -> u32 {
+        self.shape & !IS_FLOAT
+    }
+
+    #[inline(always)]
+    fn is_float(&self) -> u32 {
+        self.shape & IS_FLOAT
+    }
+}
 
 /// What was measured with an instrument and a set: of shape SUM or VALUE.
 #[repr(C)]
@@ -126,9 +139,10 @@ fn meter_of(guest: P<Guest>) -> P<Meter> {
     P::at(guest.meter)
 }
 
+/// An instrument by its number, which begin with 1.
 #[inline(always)]
-fn instrument_at(meter: P<Meter>, number: u32) -> P<Instrument> {
-    P::at(meter.instruments + number * INSTRUMENT_BYTES)
+fn instrument_at(guest: P<Guest>, number: u32) -> P<Instrument> {
+    P::at(guest.instruments + (number - 1) * INSTRUMENT_BYTES)
 }
 
 /// How many buckets an exponential histogram has at most.
@@ -142,85 +156,64 @@ fn ring_size() -> u32 {
 /// Record a whole number.
 #[unsafe(no_mangle)]
 extern "C" fn measure_i64(guest: u32, number: u32, value: i64, set: u32) {
-    let Some((of, known)) = find(guest, number) else { return };
+    let Some((mut of, known, cell)) = touched(guest, number, set) else {
+        return measure_i64_slowly(guest, number, value, set);
+    };
     if value < 0 && known.is_monotonic != 0 {
-        reject(of, MEASUREMENT);
-        return;
+        return reject(of, MEASUREMENT);
     }
-    let set = known_set(of, set);
-    if known.is_float != 0 {
-        measure(of, known, number, set, value as f64, value as f64, value as f64);
-        return;
+    // No trap can strike in what follows: there is no operation to begin.
+    match known.shape {
+        SUM => add_i64(cell, value),
+        VALUE => set_bits(cell, value as u64),
+        SUM_F64 => add_f64(cell, value as f64),
+        VALUE_F64 => set_bits(cell, (value as f64).to_bits()),
+        _ if quick_histogram(known, cell, value as f64, placed(known, value)) => {}
+        _ => return measure_i64_slowly(guest, number, value, set),
     }
-    if known.shape > VALUE {
-        measure(of, known, number, set, value as f64, not_below(value), f64::from_bits(value as u64));
-        return;
-    }
-    let cell = touched_cell(known, set);
-    if cell != 0 {
-        // Nearly all measurements come here. No trap can strike, so that there is no operation to begin.
-        put_i64(of, known, cell, value);
-        return;
-    }
-    operation::begin_record(guest);
-    let cell = prepare(of, known, number, set);
-    if cell != 0 {
-        put_i64(of, known, cell, value);
-    }
-    operation::end();
+    of.measurements += 1;
 }
 
 /// Record a number.
 #[unsafe(no_mangle)]
 extern "C" fn measure_f64(guest: u32, number: u32, value: f64, set: u32) {
-    let Some((of, known)) = find(guest, number) else { return };
-    // The difference is 0 for finite numbers only.
-    if value - value != 0.0 || known.is_float == 0 || (value < 0.0 && known.is_monotonic != 0) {
-        reject(of, MEASUREMENT);
-        return;
+    let Some((mut of, known, cell)) = touched(guest, number, set) else {
+        return measure_f64_slowly(guest, number, value, set);
+    };
+    if !is_usable(known, value) {
+        return reject(of, MEASUREMENT);
     }
-    let set = known_set(of, set);
-    measure(of, known, number, set, value, value, value);
+    match known.shape {
+        SUM_F64 => add_f64(cell, value),
+        VALUE_F64 => set_bits(cell, value.to_bits()),
+        _ if quick_histogram(known, cell, value, value) => {}
+        _ => return measure_f64_slowly(guest, number, value, set),
+    }
+    of.measurements += 1;
 }
 
-/// Find the guest and the instrument of a measurement. None if that is unknown, which is counted, or number 0, which
-/// stands for a registration that failed.
+const SUM_F64: u32 = SUM | IS_FLOAT;
+const VALUE_F64: u32 = VALUE | IS_FLOAT;
+
+/// Find the cell of a measurement, as nearly all are: everything is known, and the cell is touched.
 #[inline(always)]
-fn find(guest: u32, number: u32) -> Option<(P<Guest>, P<Instrument>)> {
-    if control().busy != 0 {
-        // It ends at once: this is for what a trap left behind, and for calls out of the host's answers.
-        if operation::begin(guest).is_none() {
-            return None;
-        }
-        operation::end();
+fn touched(guest: u32, number: u32, set: u32) -> Option<(P<Guest>, P<Instrument>, u32)> {
+    if control().busy != 0 || guest >= guests::count() {
+        return None;
     }
     let of = guests::get(guest);
-    if of.is_none() {
+    if number.wrapping_sub(1) >= of.instruments_count {
         return None;
     }
-    let meter = meter_of(of);
-    if meter.is_none() || number.wrapping_sub(1) >= meter.descriptors.count {
-        if number != 0 {
-            reject_number(of, INSTRUMENT, i64::from(number));
-        }
-        return None;
-    }
-    Some((of, instrument_at(meter, number)))
-}
-
-/// The attribute set of a measurement; an unknown one is counted, and means the empty set.
-#[inline(always)]
-fn known_set(guest: P<Guest>, set: u32) -> u32 {
-    if set > meter_of(guest).lists.count {
-        reject_number(guest, ATTRIBUTE_SET, i64::from(set));
-        return 0;
-    }
-    set
+    let known = instrument_at(of, number);
+    let cell = touched_cell(known, set);
+    if cell == 0 { None } else { Some((of, known, cell)) }
 }
 
 /// The cell of a set, if it is touched already, else 0.
 #[inline(always)]
 fn touched_cell(known: P<Instrument>, set: u32) -> u32 {
+    // Where there is a cell, the set is known.
     if set < known.cells_cap {
         let cell = r32(known.cells + set * 4);
         if cell != 0 && r32(cell) != 0 {
@@ -228,6 +221,158 @@ fn touched_cell(known: P<Instrument>, set: u32) -> u32 {
         }
     }
     0
+}
+
+#[inline(always)]
+fn is_usable(known: P<Instrument>, value: f64) -> bool {
+    // The difference is 0 for finite numbers only.
+    value - value == 0.0 && known.is_float() != 0 && (value >= 0.0 || known.is_monotonic == 0)
+}
+
+#[inline(always)]
+fn add_i64(cell: u32, value: i64) {
+    let mut number: P<Number> = P::at(cell);
+    let sum = number.bits.wrapping_add(value as u64);
+    let carry = (sum < number.bits) as u64;
+    number.bits = sum;
+    number.high = number.high.wrapping_add((value >> 63) as u64).wrapping_add(carry);
+}
+
+#[inline(always)]
+fn add_f64(cell: u32, value: f64) {
+    let mut number: P<Number> = P::at(cell);
+    number.bits = (f64::from_bits(number.bits) + value).to_bits();
+}
+
+#[inline(always)]
+fn set_bits(cell: u32, bits: u64) {
+    let mut number: P<Number> = P::at(cell);
+    number.bits = bits;
+}
+
+/// The number that decides on the bucket: of a whole one, the nearest f64 that is not below it, so that it is above the
+/// same boundaries.
+#[inline(always)]
+fn placed(known: P<Instrument>, value: i64) -> f64 {
+    let near = value as f64;
+    if known.is_float() == 0 && (near as i64) < value { f64::from_bits(near.to_bits() + 1) } else { near }
+}
+
+/// Record in a histogram, if that takes no loop and no call; else nothing is done.
+#[inline(always)]
+fn quick_histogram(known: P<Instrument>, cell: u32, value: f64, placed: f64) -> bool {
+    if known.cells_are() == BUCKETS {
+        if known.bounds_count > FEW {
+            return false;
+        }
+        count(cell + COUNTS + explicit_few(known.bounds, known.bounds_count, placed) * 8);
+        summarize(cell, value);
+        return true;
+    }
+    if known.cells_are() != SCALED {
+        return false;
+    }
+    let mut histogram: P<Histogram> = P::at(cell);
+    if placed == 0.0 {
+        histogram.zeros += 1;
+        summarize(cell, value);
+        return true;
+    }
+    let exact = exponential_quick(placed);
+    let index = exact >> histogram.shift;
+    if exact == DOUBTFUL || index < histogram.low || index > histogram.high {
+        return false;
+    }
+    count(histogram.ring + ring_slot(index, histogram.base) * 8);
+    summarize(cell, value);
+    true
+}
+
+#[inline(always)]
+fn count(bucket: u32) {
+    w64(bucket, r64(bucket) + 1);
+}
+
+#[inline(never)]
+fn measure_i64_slowly(guest: u32, number: u32, value: i64, set: u32) {
+    let of = operation::begin_record(guest);
+    if of.is_none() {
+        return;
+    }
+    if let Some(known) = find(of, number) {
+        if value < 0 && known.is_monotonic != 0 {
+            reject(of, MEASUREMENT);
+        } else {
+            let near = value as f64;
+            let bits = if known.is_float() != 0 { near.to_bits() } else { value as u64 };
+            measure(of, known, number, set, near, placed(known, value), bits);
+        }
+    }
+    operation::end();
+}
+
+#[inline(never)]
+fn measure_f64_slowly(guest: u32, number: u32, value: f64, set: u32) {
+    let of = operation::begin_record(guest);
+    if of.is_none() {
+        return;
+    }
+    if let Some(known) = find(of, number) {
+        if is_usable(known, value) {
+            measure(of, known, number, set, value, value, value.to_bits());
+        } else {
+            reject(of, MEASUREMENT);
+        }
+    }
+    operation::end();
+}
+
+/// Find an instrument. None if it is unknown, which is counted, or number 0, which stands for a registration that failed.
+fn find(guest: P<Guest>, number: u32) -> Option<P<Instrument>> {
+    if number.wrapping_sub(1) < guest.instruments_count {
+        return Some(instrument_at(guest, number));
+    }
+    if number != 0 {
+        reject_number(guest, INSTRUMENT, i64::from(number));
+    }
+    None
+}
+
+/// Measure in any case. `bits` are those of the i64 or f64, as the instrument has them.
+#[inline(never)]
+fn measure(guest: P<Guest>, known: P<Instrument>, number: u32, set: u32, value: f64, placed: f64, bits: u64) {
+    let mut set = set;
+    if set > meter_of(guest).lists.count {
+        reject_number(guest, ATTRIBUTE_SET, i64::from(set));
+        set = 0;
+    }
+    if known.cells_are() == RAW {
+        return pass_on(guest, known, number, set, bits);
+    }
+    let mut cell = touched_cell(known, set);
+    if cell == 0 {
+        cell = prepare(guest, known, number, set);
+        if cell == 0 {
+            return;
+        }
+    }
+    match known.cells_are() {
+        BUCKETS => {
+            let bucket = cell + COUNTS + explicit(known.bounds, known.bounds_count, placed) * 8;
+            fence();
+            count(bucket);
+            summarize(cell, value);
+        }
+        SCALED => {
+            if !scale(guest, cell, value, placed) {
+                return;
+            }
+        }
+        SUM if known.is_float() == 0 => add_i64(cell, bits as i64),
+        SUM => add_f64(cell, value),
+        _ => set_bits(cell, bits),
+    }
+    touch(guest, cell);
 }
 
 /// Count a measurement that has just been made, and put its cell on the list.
@@ -240,78 +385,13 @@ fn touch(mut guest: P<Guest>, cell: u32) {
         meter.touched = cell;
         wait_for_host(meter);
     }
+    operation::commit();
 }
 
 #[inline(always)]
 fn wait_for_host(mut meter: P<Meter>) {
     control().metrics_dirty += 1 - meter.is_waiting;
     meter.is_waiting = 1;
-}
-
-#[inline(always)]
-fn put_i64(guest: P<Guest>, known: P<Instrument>, cell: u32, value: i64) {
-    let mut number: P<Number> = P::at(cell);
-    if known.shape == SUM {
-        let sum = number.bits.wrapping_add(value as u64);
-        let carry = (sum < number.bits) as u64;
-        number.bits = sum;
-        number.high = number.high.wrapping_add((value >> 63) as u64).wrapping_add(carry);
-    } else {
-        number.bits = value as u64;
-    }
-    touch(guest, cell);
-}
-
-/// The nearest f64 that is not smaller: it is above the same boundaries as the number.
-#[inline(always)]
-fn not_below(value: i64) -> f64 {
-    let near = value as f64;
-    if (near as i64) < value { f64::from_bits(near.to_bits() + 1) } else { near }
-}
-
-/// Measure with an instrument of f64, or a histogram. `placed` decides on the bucket, `raw` holds the bits as given.
-#[inline(always)]
-fn measure(guest: P<Guest>, known: P<Instrument>, number: u32, set: u32, value: f64, placed: f64, raw: f64) {
-    operation::begin_record(guest.number);
-    if known.shape == RAW {
-        pass_on(guest, known, number, set, raw.to_bits());
-        operation::end();
-        return;
-    }
-    let mut cell = touched_cell(known, set);
-    if cell == 0 {
-        cell = prepare(guest, known, number, set);
-    }
-    if cell != 0 {
-        record(guest, known, cell, value, placed);
-    }
-    operation::end();
-}
-
-#[inline(always)]
-fn record(guest: P<Guest>, known: P<Instrument>, cell: u32, value: f64, placed: f64) {
-    match known.shape {
-        SUM => {
-            let mut number: P<Number> = P::at(cell);
-            number.bits = (f64::from_bits(number.bits) + value).to_bits();
-        }
-        VALUE => {
-            let mut number: P<Number> = P::at(cell);
-            number.bits = value.to_bits();
-        }
-        BUCKETS => {
-            let bucket = cell + COUNTS + explicit(known.bounds, known.bounds_count, placed) * 8;
-            fence();
-            w64(bucket, r64(bucket) + 1);
-            summarize(cell, value);
-        }
-        _ => {
-            if !scale(guest, cell, value, placed) {
-                return;
-            }
-        }
-    }
-    touch(guest, cell);
 }
 
 #[inline(always)]
@@ -352,7 +432,7 @@ fn scale(guest: P<Guest>, cell: u32, value: f64, placed: f64) -> bool {
     histogram.base = base;
     histogram.low = low;
     histogram.high = high;
-    w64(slot, r64(slot) + 1);
+    count(slot);
     summarize(cell, value);
     true
 }
@@ -440,7 +520,7 @@ fn cell_at(guest: P<Guest>, mut known: P<Instrument>, number: u32, set: u32) -> 
         return 0;
     }
     let mut ring = 0;
-    if known.shape == SCALED {
+    if known.cells_are() == SCALED {
         ring = take(meter, ring_size() * 8);
         if ring == 0 {
             give_back(meter, cell, cell_bytes(known));
@@ -460,7 +540,7 @@ fn cell_at(guest: P<Guest>, mut known: P<Instrument>, number: u32, set: u32) -> 
 }
 
 fn cell_bytes(known: P<Instrument>) -> u32 {
-    match known.shape {
+    match known.cells_are() {
         BUCKETS => COUNTS + (known.bounds_count + 1) * 8,
         SCALED => HISTOGRAM_BYTES,
         _ => NUMBER_BYTES,
@@ -468,7 +548,7 @@ fn cell_bytes(known: P<Instrument>) -> u32 {
 }
 
 fn clear(known: P<Instrument>, cell: u32) {
-    if known.shape <= VALUE {
+    if known.cells_are() <= VALUE {
         let mut number: P<Number> = P::at(cell);
         number.bits = 0;
         number.high = 0;
@@ -478,7 +558,7 @@ fn clear(known: P<Instrument>, cell: u32) {
     histogram.sum = 0.0;
     histogram.least = f64::INFINITY;
     histogram.most = f64::NEG_INFINITY;
-    if known.shape == BUCKETS {
+    if known.cells_are() == BUCKETS {
         fill(cell + COUNTS, (known.bounds_count + 1) * 8);
         return;
     }
@@ -568,8 +648,7 @@ fn known_instrument(guest: P<Guest>, kind: u32, number: u32, data: u32, size: u3
         reject(guest, DESCRIPTOR);
         return 0;
     }
-    let count = if guest.meter == 0 { 0 } else { meter_of(guest).descriptors.count };
-    if count >= limits().instruments {
+    if guest.instruments_count >= limits().instruments {
         reject_number(guest, INSTRUMENT_COUNT, i64::from(limits().instruments));
         return 0;
     }
@@ -586,7 +665,7 @@ fn known_instrument(guest: P<Guest>, kind: u32, number: u32, data: u32, size: u3
 /// Add an instrument whose descriptor is good; 0 if there is no memory.
 fn new_instrument(mut guest: P<Guest>, key: u32, hash: u32, data: u32, size: u32, bounds: u32) -> u32 {
     let meter = some_meter(guest);
-    if meter.is_none() || !intern::has_room(descriptors(meter)) || !has_instrument_room(meter) {
+    if meter.is_none() || !intern::has_room(descriptors(meter)) || !has_instrument_room(guest, meter) {
         return 0;
     }
     let count = r16(bounds - 2);
@@ -606,12 +685,11 @@ fn new_instrument(mut guest: P<Guest>, key: u32, hash: u32, data: u32, size: u32
         w64(block + bounds_at + i * 8, f64::INFINITY.to_bits());
         i += 1;
     }
-    let mut new = instrument_at(meter, meter.descriptors.count + 1);
+    let mut new = instrument_at(guest, guest.instruments_count + 1);
     new.cells = 0;
     new.cells_cap = 0;
     new.bounds = if count == 0 { DEFAULT_BOUNDS.as_ptr() as u32 } else { block + bounds_at };
     new.bounds_count = if count == 0 { DEFAULT_COUNT } else { count };
-    new.is_float = number;
     new.is_monotonic = (kind == COUNTER || kind == HISTOGRAM) as u32;
     new.shape = match kind {
         HISTOGRAM if control().flags & RAW_HISTOGRAMS != 0 => RAW,
@@ -619,30 +697,31 @@ fn new_instrument(mut guest: P<Guest>, key: u32, hash: u32, data: u32, size: u32
         HISTOGRAM => BUCKETS,
         GAUGE => VALUE,
         _ => SUM,
-    };
+    } | (number * IS_FLOAT);
     let id = intern::add(descriptors(meter), hash, key, block, size, cap, 0);
+    guest.instruments_count = id;
     guest.registered_bytes += u64::from(size);
     operation::commit();
     id
 }
 
-fn has_instrument_room(mut meter: P<Meter>) -> bool {
-    let needed = meter.descriptors.count + 2;
-    if needed <= meter.instruments_cap {
+fn has_instrument_room(mut guest: P<Guest>, mut meter: P<Meter>) -> bool {
+    let count = guest.instruments_count;
+    if count < meter.instruments_cap {
         return true;
     }
-    let cap = if meter.instruments_cap == 0 { 16 } else { meter.instruments_cap * 2 };
+    let cap = if count == 0 { 16 } else { count * 2 };
     let block = heap::alloc(cap * INSTRUMENT_BYTES);
     if block == 0 {
         return false;
     }
-    let (old, old_cap) = (meter.instruments, meter.instruments_cap);
-    move_bytes(block, old, old_cap * INSTRUMENT_BYTES);
+    let old = guest.instruments;
+    move_bytes(block, old, count * INSTRUMENT_BYTES);
     fence();
-    meter.instruments = block;
+    guest.instruments = block;
     meter.instruments_cap = cap;
     fence();
-    heap::free(old, old_cap * INSTRUMENT_BYTES);
+    heap::free(old, count * INSTRUMENT_BYTES);
     true
 }
 
@@ -849,7 +928,7 @@ fn drain(mut guest: P<Guest>, mut meter: P<Meter>) -> bool {
     let now = host::now();
     while meter.touched != LAST {
         let cell: P<Number> = P::at(meter.touched);
-        let known = instrument_at(meter, cell.instrument);
+        let known = instrument_at(guest, cell.instrument);
         let need = definitions_size(meter, cell.instrument, cell.set) + record_size(known, cell.0);
         if !has_buffer(guest, need) {
             if guest.metrics_len != 0 {
@@ -953,7 +1032,7 @@ fn announce(meter: P<Meter>, number: u32, set: u32) {
 }
 
 fn record_size(known: P<Instrument>, cell: u32) -> u32 {
-    match known.shape {
+    match known.cells_are() {
         BUCKETS => BUCKETS_SIZE + (known.bounds_count + 1) * 8,
         SCALED => SCALED_SIZE + scaled_count(P::at(cell)) * 8,
         _ => WIDE_SIZE,
@@ -965,7 +1044,7 @@ fn scaled_count(histogram: P<Histogram>) -> u32 {
 }
 
 fn put_record(to: u32, known: P<Instrument>, cell: u32, now: u64) -> u32 {
-    let end = match known.shape {
+    let end = match known.cells_are() {
         BUCKETS => put_buckets(to, cell, known.bounds_count + 1),
         SCALED => put_scaled(to, P::at(cell)),
         _ => put_number(to, known, P::at(cell)),
@@ -980,10 +1059,10 @@ fn put_times(to: u32, now: u64) -> u32 {
 }
 
 fn put_number(to: u32, known: P<Instrument>, cell: P<Number>) -> u32 {
-    let is_sum = known.shape == SUM;
-    let at = put_point(to, if is_sum { 3 } else { 5 } + known.is_float, cell.instrument, cell.set);
+    let is_sum = known.cells_are() == SUM;
+    let at = put_point(to, if is_sum { 3 } else { 5 } + known.is_float(), cell.instrument, cell.set);
     w64(at, cell.bits);
-    if is_sum && known.is_float == 0 && cell.high != (cell.bits as i64 >> 63) as u64 {
+    if is_sum && known.is_float() == 0 && cell.high != (cell.bits as i64 >> 63) as u64 {
         w8(to, 11);
         w64(at + 8, cell.high);
         return at + 16;
@@ -1058,7 +1137,7 @@ fn pass_on(mut guest: P<Guest>, known: P<Instrument>, number: u32, set: u32, bit
     let now = host::now();
     let start = guest.metrics_ptr + guest.metrics_len;
     let mut at = put_definitions(start, meter, number, set);
-    at = put_point(at, 9 + known.is_float, number, set);
+    at = put_point(at, 9 + known.is_float(), number, set);
     w64(at, bits);
     let end = put_times(at + 8, now);
     fence();
@@ -1078,21 +1157,21 @@ pub fn mark(guest: P<Guest>) {
     }
     let mut meter = meter_of(guest);
     heap::mark(guest.meter, METER_BYTES);
-    heap::mark(meter.instruments, meter.instruments_cap * INSTRUMENT_BYTES);
+    heap::mark(guest.instruments, meter.instruments_cap * INSTRUMENT_BYTES);
     heap::mark(SPARE.get(), ring_size() * 8);
     intern::mark(descriptors(meter));
     intern::mark(lists(meter));
     meter.cell_bytes = 0;
     let mut number = 1;
-    while number <= meter.descriptors.count {
-        let known = instrument_at(meter, number);
+    while number <= guest.instruments_count {
+        let known = instrument_at(guest, number);
         mark_cells(meter, known.cells, known.cells_cap * 4);
         let mut set = 0;
         while set < known.cells_cap {
             let cell = r32(known.cells + set * 4);
             if cell != 0 {
                 mark_cells(meter, cell, cell_bytes(known));
-                if known.shape == SCALED {
+                if known.cells_are() == SCALED {
                     let histogram: P<Histogram> = P::at(cell);
                     mark_cells(meter, histogram.ring, ring_size() * 8);
                 }
