@@ -7,6 +7,7 @@
 #![no_std]
 
 mod base;
+mod buckets;
 mod contexts;
 mod control;
 mod exports;
