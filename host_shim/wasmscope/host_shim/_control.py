@@ -146,7 +146,6 @@ class Block(IntEnum):
 
 REASONS: Final = (
     "",
-    "body_cut",
     "no_memory",
     "out_of_bounds",
     "utf8",
