@@ -282,8 +282,7 @@ class StoreCollector:
         )
         collectors._enter(self._key, self)
         try:
-            # That it has a table of its own is not sure: what is allowed may be one more than needed.
-            note.make_room(store, 1, 1, 1)
+            note.make_room(store, 1, modules.tables, 1)
             imports = at = called + len(CALLED) * size
             for name in modules.imports:
                 if name == HOST:
