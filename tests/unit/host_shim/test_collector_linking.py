@@ -263,7 +263,7 @@ class TestGuests:
         assert collector.read(double.SCRATCH, 6) == b"hello\0"
 
     def test_base(self, kit: Kit, store: wasmtime.Store) -> None:
-        """A new guest's attributes are in the scratch area, and their length an argument; so is whether it has memory."""
+        """A guest's attributes are in the scratch area, and their length an argument; so is whether it has memory."""
         collector = kit.collector(store)
         module = wasmtime.Module(store.engine, text_of(GUEST))
         for has_memory, flags in ((True, 0), (False, 1)):

@@ -500,20 +500,20 @@ class TestContext:
 
     @pytest.mark.parametrize("memory64", [False, True])
     def test_out_of_bounds(self, memory64: bool) -> None:
-        """Where they do not fit it is counted (reason 3), and nothing is written."""
+        """Where they do not fit it is counted (reason 2), and nothing is written."""
         top = 2**64 if memory64 else 2**32
         for address in (PAGE - 31, PAGE, top - 1, top - 31, top - 32, top - 33, top // 2):
             rig = self.rig(memory64=memory64, memory="i64" if memory64 else "i32")
             assert rig.call("span_context", 0, address) == 0
-            assert last(rig) == ("reject", (GUEST, 3)), address
+            assert last(rig) == ("reject", (GUEST, 2)), address
             assert rig.guest is not None
             assert not any(rig.guest.read(rig.store, 0, PAGE))
 
     def test_no_memory(self) -> None:
-        """A guest without memory has nowhere for them (reason 2)."""
+        """A guest without memory has nowhere for them (reason 1)."""
         rig = self.rig(memory=None)
         assert rig.call("span_context", 0, 0) == 0
-        assert last(rig) == ("reject", (GUEST, 2))
+        assert last(rig) == ("reject", (GUEST, 1))
 
     def test_none(self) -> None:
         """Where there is no context, nothing is written, wherever that would be."""
