@@ -72,9 +72,9 @@ class Lane(ABC):
             return self._tally.snapshot()
 
     @property
-    def is_closing(self) -> bool:
-        """Whether nothing more is taken."""
-        return self._closing.has_begun
+    def is_given_up(self) -> bool:
+        """Whether nothing is sent any more."""
+        return self._is_given_up
 
     def close(self, timeout_s: float) -> None:
         """Take nothing more, send what is left in the time that is given, and let the thread end then."""
@@ -82,14 +82,12 @@ class Lane(ABC):
         with self._condition:
             self._condition.notify_all()
 
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the end of the thread; False if that takes longer."""
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end of the thread, but no longer than the timeout."""
         with self._condition:
             thread = self._thread
         if thread is not None:
             thread.join(max(timeout_s, 0))
-            return not thread.is_alive()
-        return True
 
     def give_up(self, message: str = "") -> None:
         """Send nothing more: what is left counts as dropped, and what comes of a request under way does not count."""
@@ -99,7 +97,8 @@ class Lane(ABC):
                 return
             self._is_given_up = True
             count = self._tally.waiting_records
-            self._tally.drop(count, "shutdown")
+            if count:
+                self._tally.drop(count, "shutdown")
             self._tally.waiting_records = self._tally.waiting_bytes = 0
             self._forget()
             self._condition.notify_all()

@@ -179,7 +179,7 @@ class RecordLane(Lane):
             batch.count += chunk.count
             batch.size += chunk.size
         self._ready_bytes -= length
-        self._came_at = self._clock()
+        self._came_at = self._sent_at = self._clock()
         return batch
 
     def _cut(self, chunk: _Chunk) -> _Chunk:
@@ -194,7 +194,6 @@ class RecordLane(Lane):
 
     def _passed(self, count: int) -> None:
         self._settled += count
-        self._sent_at = self._clock()
         self._gap_s = min(max(2 * self._gap_s, _GATHER_S), self._delay_s)
 
     def _forget(self) -> None:
