@@ -131,6 +131,8 @@ class TestTls:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(certificates.authority))
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", str(certificates.client))
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_KEY", str(certificates.client_key))
+        # Which the HTTP library would take, but for the variable that is meant.
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.client))
         with otlp_receiver(protocol, tls=certificates) as receiver:
             monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
             with OtlpSender.from_environment(resource=Resource.get_empty()) as sender:

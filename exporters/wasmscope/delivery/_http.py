@@ -71,8 +71,8 @@ class HttpTransport(Transport):
                 headers=self._headers,
                 timeout=timeout_s,
                 # Not of the session: against that, REQUESTS_CA_BUNDLE would win.
-                verify=(tls and tls.certificate) or True,
-                cert=tls and tls.client,
+                verify=tls.certificate or True if tls else True,
+                cert=tls.client if tls else None,
                 allow_redirects=False,
                 stream=True,
             )

@@ -105,7 +105,7 @@ class RecordLane(Lane):
                 self._admit(chunk)
                 return
             self._tally.drop(count, reason)
-        self._tell_lost(count, reason, "")
+        self._tell_lost(count, reason, "came after the end" if reason == "shutdown" else "")
 
     def _admit(self, chunk: _Chunk) -> None:
         was_ready = self._ready_bytes
