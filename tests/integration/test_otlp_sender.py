@@ -1,10 +1,7 @@
 """The sender with real programs, processes and connections."""
 
 import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -13,29 +10,16 @@ from tests.support.jaeger import Jaeger
 from tests.support.otlp_receiver import Certificates, make_certificates, otlp_receiver
 from tests.support.otlp_records import TRACE_ID, batches, ids, logs, metrics, spans
 from tests.support.otlp_senders import is_consistent, sender_to
+from tests.support.programs import run_program
 from wasmscope.delivery import OtlpProtocol, OtlpSender, Scope
 
 SCOPE = Scope("guest", "1.0")
 PROTOCOLS: tuple[OtlpProtocol, ...] = ("grpc", "http/protobuf")
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
 def no_environment(clean_environment: None) -> None:
     """Start without OTEL_* variables."""
-
-
-def program(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program with a sender in it."""
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=REPOSITORY,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])},
-    )
 
 
 class TestJaeger:
@@ -177,7 +161,7 @@ with sender_to(sys.argv[1], sys.argv[2]) as sender:
         sender.spans(scope, *spans([3]))
         assert sender.flush(10), sender.stats()
         sender.shutdown(3)
-        os._exit(0 if sender.stats().spans.sent == 1 else 1)
+        sys.exit(0 if sender.stats().spans.sent == 1 else 1)
     sender.spans(scope, *spans([4]))
     assert sender.flush(10)
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -201,7 +185,7 @@ class TestProcesses:
     def test_fork(self, protocol: OtlpProtocol) -> None:
         """After a fork both processes send what is theirs, and nothing twice."""
         with otlp_receiver(protocol) as receiver:
-            ended = program(FORK, receiver.endpoint, protocol)
+            ended = run_program(FORK, receiver.endpoint, protocol)
 
             assert (ended.returncode, ended.stderr) == (0, "")
             assert ids(receiver.spans) == [1, 2, 3, 4]
@@ -209,7 +193,7 @@ class TestProcesses:
     def test_at_exit(self, protocol: OtlpProtocol) -> None:
         """A program that forgets to shut its sender down loses nothing."""
         with otlp_receiver(protocol) as receiver:
-            ended = program(AT_EXIT, receiver.endpoint, protocol)
+            ended = run_program(AT_EXIT, receiver.endpoint, protocol)
 
             assert (ended.returncode, ended.stderr) == (0, "")
             assert ids(receiver.spans) == list(range(1, 11))
@@ -217,7 +201,7 @@ class TestProcesses:
     def test_exit_without_endpoint(self, protocol: OtlpProtocol) -> None:
         """Nor does it hang at its end if nobody is there."""
         started = time.monotonic()
-        ended = program(AT_EXIT, "http://127.0.0.1:9", protocol)
+        ended = run_program(AT_EXIT, "http://127.0.0.1:9", protocol)
 
         assert ended.returncode == 0
         assert "10 spans not delivered to http://127.0.0.1:9" in ended.stderr

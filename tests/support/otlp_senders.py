@@ -49,7 +49,9 @@ def sender_to(
         policy: When to try again.
         changes: Other settings.
     """
-    signals = {signal: own_settings(endpoint, protocol, signal, **(own or {})) for signal in SIGNALS}
+    signals: dict[SignalName, SignalSettings] = {
+        signal: own_settings(endpoint, protocol, signal, **(own or {})) for signal in SIGNALS
+    }
     sender = OtlpSender(SenderSettings(signals, **changes), RESOURCE, listener=listener, policy=policy)
     try:
         yield sender

@@ -89,7 +89,7 @@ class Lane(ABC):
         if thread is not None:
             thread.join(max(timeout_s, 0))
 
-    def give_up(self, message: str = "") -> None:
+    def give_up(self, message: str = "", reason: LossReason = "shutdown") -> None:
         """Send nothing more: what is left counts as dropped, and what comes of a request under way does not count."""
         self._closing.end()
         with self._condition:
@@ -98,12 +98,12 @@ class Lane(ABC):
             self._is_given_up = True
             count = self._tally.waiting_records
             if count:
-                self._tally.drop(count, "shutdown")
+                self._tally.drop(count, reason)
             self._tally.waiting_records = self._tally.waiting_bytes = 0
             self._forget()
             self._condition.notify_all()
         if count:
-            self._tell_lost(count, "shutdown", message)
+            self._tell_lost(count, reason, message)
 
     @abstractmethod
     def _forget(self) -> None:
@@ -136,7 +136,15 @@ class Lane(ABC):
             self._work()
         except Exception as error:
             _logger.exception("sending %s ended by a defect", self._signal)
-            self.give_up(f"{type(error).__name__}: {error}")
+            self.give_up(f"{type(error).__name__}: {error}", "error")
+
+    def _deliver(self, request: Callable[[], bytes], patience_s: float | None = None) -> Accepted | Lost:
+        """Make a request and send it; a defect costs no more than its records."""
+        try:
+            return self._courier.deliver(request(), patience_s)
+        except Exception as error:
+            _logger.exception("%s cannot be sent", _NOUNS[self._signal])
+            return Lost("error", f"{type(error).__name__}: {error}")
 
     def _settle(self, count: int, size: int, fate: Accepted | Lost) -> None:
         """Count what became of a request."""

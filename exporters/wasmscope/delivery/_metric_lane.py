@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from wasmscope.delivery._answer import Transport
@@ -159,7 +160,7 @@ class MetricLane(Lane):
         for group in self._requests(parts):
             bodies = [part.scope_metrics for part in group]
             # When it is time for the next values, these are not worth another try.
-            fate = self._courier.deliver(self._wrapper.metrics(bodies), self._interval_s)
+            fate = self._deliver(partial(self._wrapper.metrics, bodies), self._interval_s)
             self._settle(sum(part.points for part in group), sum(map(len, bodies)), fate)
             if isinstance(fate, Lost):
                 if fate.reason == "shutdown":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from wasmscope.delivery._answer import Transport
@@ -138,7 +139,7 @@ class RecordLane(Lane):
 
     def _work(self) -> None:
         while (batch := self._next()) is not None:
-            fate = self._courier.deliver(self._wrapper.records(batch.bodies))
+            fate = self._deliver(partial(self._wrapper.records, batch.bodies))
             self._settle(batch.count, batch.size, fate)
             if isinstance(fate, Lost) and fate.reason == "shutdown":
                 self.give_up(fate.message)

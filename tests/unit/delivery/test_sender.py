@@ -99,6 +99,18 @@ class TestDelivery:
             assert sender.stats().spans.dropped == {"refused": 7}
         assert ids(receiver.spans) == [1]
 
+    def test_defect(self, receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture) -> None:
+        """A caller's mistake costs what it handed over, and is counted; what comes next is sent."""
+        with sender_to(receiver.endpoint, receiver.protocol) as sender:
+            sender.spans(SCOPE, "no bytes", 2)  # type: ignore[arg-type]
+            assert not sender.flush(10)
+            sender.spans(SCOPE, *spans([1]))
+            assert sender.flush(10)
+
+            assert sender.stats().spans.dropped == {"error": 2}
+        assert ids(receiver.spans) == [1]
+        assert "spans cannot be sent" in caplog.text
+
     def test_nothing(self, receiver: OtlpReceiver) -> None:
         """Nothing is sent for nothing."""
         with sender_to(receiver.endpoint, receiver.protocol) as sender:

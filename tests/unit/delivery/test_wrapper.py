@@ -73,7 +73,8 @@ class TestWrapper:
         """Scopes from anywhere do not fill the memory, and come out right all the same."""
         wrapper = Wrapper(b"")
         for number in range(2_500):
-            request = wrapper.records({Scope(f"m{number}"): [spans([1])[0]]})
+            wrapper.records({Scope(f"m{number}"): [spans([1])[0]]})
+        request = wrapper.records({Scope("m2499"): [spans([1])[0]]})
 
         assert ExportTraceServiceRequest.FromString(request).resource_spans[0].scope_spans[0].scope.name == "m2499"
         assert len(wrapper._scopes) <= 1_000

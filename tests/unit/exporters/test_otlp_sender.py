@@ -1,7 +1,6 @@
 """The sender of the environment's endpoint, from the providers that share it."""
 
 import io
-import os
 import time
 
 import pytest
@@ -12,6 +11,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from tests.support.otlp_receiver import Answer, otlp_receiver
 from tests.support.otlp_records import ids, logs, metrics, spans
+from tests.support.programs import run_program
 from tests.unit.exporters.receivers import closed_port, silent_server
 from wasmscope.delivery import OtlpSender, Scope
 from wasmscope.exporters import Providers, Recording, providers_from_environment
@@ -264,22 +264,31 @@ class TestReport:
     def test_fork(self) -> None:
         """A child process has an account of its own."""
         with otlp_receiver("http/protobuf") as receiver:
-            os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
-            try:
-                providers = providers_from_environment(otlp=receiver.endpoint)
-            finally:
-                del os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"]
-            sender = sender_of(providers)
             receiver.answer_next(Answer(status=400))
-            sender.spans(SCOPE, *spans([1]))
-            sender.flush(10)
-            child = os.fork()
-            if child == 0:
-                sender.spans(SCOPE, *spans([2]))
-                sender.flush(10)
-                os._exit(len(providers.report()))
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-            providers.shutdown()
+            ended = run_program(FORK, receiver.endpoint)
 
+            assert ended.returncode == 0, ended.stderr
             assert ids(receiver.spans) == [2]
-            assert len(providers.report()) == 1
+        assert "1 span not delivered" in ended.stdout
+
+
+FORK = """
+import os, sys
+from tests.support.otlp_records import spans
+from wasmscope.delivery import Scope
+from wasmscope.exporters import providers_from_environment
+
+os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
+with providers_from_environment(otlp=sys.argv[1]) as providers:
+    sender = providers.otlp_sender()
+    sender.spans(Scope("guest"), *spans([1]))
+    sender.flush(10)
+    child = os.fork()
+    if child == 0:
+        sender.spans(Scope("guest"), *spans([2]))
+        sender.flush(10)
+        os._exit(len(providers.report()))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(*providers.report())
+sys.exit(code)
+"""
