@@ -252,9 +252,11 @@ class TestShutdown:
 
     def test_unused(self, protocol: OtlpProtocol, nobody: str) -> None:
         """A sender that was never used starts no thread, connects to nobody, and ends at once."""
-        before = threading.active_count()
-        with sender_to(nobody, protocol):
-            assert threading.active_count() == before
+        with sender_to(nobody, protocol) as sender:
+            assert sender.flush(5)
+            names = [thread.name for thread in threading.enumerate()]
+
+        assert not [name for name in names if name.startswith("wasmscope-otlp")]
 
 
 class Heard:
