@@ -185,7 +185,9 @@ class Collectors:
         _, number = _HOST_ARGS.unpack_from(self.native.space, at)
         _I64.pack_into(self.native.space, at, 0)
         collector = self._stores.get(key)
-        link = None if collector is None else collector.links.get(number)
+        # Calls for the time do not say whose they are: an interrupt is the call's, and that is the thread's.
+        links = {} if collector is None else collector.links
+        link = links.get(number) or next(iter(links.values()), None)
         if link is not None:
             link.guest.failed(error)
         else:
@@ -291,7 +293,9 @@ class StoreCollector:
                 else:
                     self._put_clock(note, at)
                 at += size
-            self._instance = instances.instantiate(context, modules.collector, imports, len(modules.imports))
+            make = instances.instantiate_free if modules.counts_fuel else instances.instantiate
+            self._instance = make(context, modules.collector, imports, len(modules.imports))
+            self._make = make
             modules.wanted.copy(context, self._instance, first, called, count)
             if modules.is_fixed:
                 self._fixed_base = self.base

@@ -59,7 +59,7 @@ class GuestLink:
         if module is None:
             raise UnsuitableError("the engine cannot run its trampolines")
         note_of(store).make_room(store, 1, 1)
-        self._instance = instances.instantiate(context, module, collector._host, 1)
+        self._instance = collector._make(context, module, collector._host, 1)
         names = tuple(item.name for item in plan.imports if item.server == "abi")
         # What the glue imports: the table, the guest's number, and the place of its memory.
         self._items, self._first = instances.externs(3 + len(names))
@@ -151,7 +151,7 @@ class GuestLink:
             if module is None:
                 continue
             try:
-                instances.instantiate(context, module, collector._first, count)
+                collector._make(context, module, collector._first, count)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
                 # Its addresses may be of the other kind. Nearly always they are of the guest's functions' kind, and
                 # to ask takes longer.

@@ -230,6 +230,17 @@ class Instances:
         offset = index * self.extern_size + self.value_offset
         return wasmtime.Func._from_raw(self._native._func_t.from_buffer_copy(externs, offset))
 
+    def instantiate_free(self, context: int, module: wasmtime.Module, imports: int, count: int) -> Any:
+        """Make an instance, as `instantiate`, in a store whose fuel is afterwards what it was."""
+        fuel = self.fuel(context)
+        if fuel is None:
+            return self.instantiate(context, module, imports, count)
+        self.set_fuel(context, 1 << 60)
+        try:
+            return self.instantiate(context, module, imports, count)
+        finally:
+            self.set_fuel(context, fuel)
+
     def instantiate(self, context: int, module: wasmtime.Module, imports: int, count: int) -> Any:
         """Make an instance; gives its wasmtime_instance_t.
 
