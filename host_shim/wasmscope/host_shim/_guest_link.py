@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import wasmtime
 
-from wasmscope.host_shim._glue import NAMES
+from wasmscope.host_shim._glue import COLLECTOR_FUNCTIONS, NAMES
 from wasmscope.host_shim._modules import UnsuitableError
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
 from wasmscope.host_shim._store_watch import note_of
@@ -60,18 +60,19 @@ class GuestLink:
             raise UnsuitableError("the engine cannot run its trampolines")
         note_of(store).make_room(store, 1, 1)
         self._instance = instances.instantiate(context, module, collector._host, 1)
-        names = tuple(item.name for item in plan.imports if item.server == "abi")
-        # What the glue imports: the table, the guest's number, and the place of its memory.
-        self._items, self._first = instances.externs(3 + len(names))
-        linked = collector._modules.linked(names)
-        linked.copy(context, self._instance, self._first, self._first + 3 * size, 2)
-        self.imports = {name: instances.func_at(self._items, 3 + index) for index, name in enumerate(names)}
+        # What the glue imports: the table, the guest's number, and the place of its memory. Then the functions.
+        self._items, self._first = instances.externs(3 + len(NAMES))
+        instances.export(context, self._instance, b"table", self._first)
+        instances.export(context, self._instance, b"guest", self._first + size)
+        collector.roll(self._instance, len(NAMES), self._first + 3 * size)
+        self.imports = {name: instances.func_at(self._items, 3 + NAMES.index(name)) for name in plan.abi}
         if not collector.write_scratch(base):
             raise UnsuitableError("the collector has no memory left")
         self.number = collector.call("guest", int(not has_memory), len(base))
         if self.number < 0:
             raise UnsuitableError("the collector takes no more guests")
-        instances.set_global_i32(context, self._first + size + offset, self.number)
+        if self.number:
+            instances.set_global_i32(context, self._first + size + offset, self.number)
         self.block = collector.call("guest_address", self.number) & 0xFFFFFFFF
         collector.links[self.number] = self
 
@@ -142,7 +143,7 @@ class GuestLink:
         to = self._first + 2 * size
         has_memory = instances.memory_at(to) is not None
         ctypes.memmove(collector._last, self._first, 3 * size)
-        count = modules.glue_count + 3 + has_memory
+        count = len(COLLECTOR_FUNCTIONS) + 5 + has_memory
         wide = ("i64", "i32") if self._plan.memory64 else ("i32", "i64")
         problem: object = "the engine lacks a feature"
         self._make_room()
@@ -151,7 +152,7 @@ class GuestLink:
             if module is None:
                 continue
             try:
-                instances.instantiate(context, module, collector._first, count)
+                instances.instantiate(context, module, collector._imports, count)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
                 # Its addresses may be of the other kind. Nearly always they are of the guest's functions' kind, and
                 # to ask takes longer.
