@@ -169,7 +169,6 @@ class Collectors:
         failed = self._failed
 
         def call(env: int, caller: int, at: int) -> int:
-            op = number = 0
             try:
                 started = perf_counter()
                 op, number = unpack(space, at)
@@ -178,6 +177,8 @@ class Collectors:
                 collector.charge(number, perf_counter() - started)
                 return 0
             except BaseException as error:
+                # Nothing that was set above is sure to be.
+                _, number = unpack(space, at)
                 pack(space, at, 0)
                 failed(env, number, error)
                 return 0
@@ -287,7 +288,6 @@ class StoreCollector:
         )
         collectors._enter(self._key, self)
         try:
-            note.make_room(store, 1, modules.tables, 1)
             imports = at = self._last + 3 * size
             for name in modules.imports:
                 if name == HOST:
@@ -295,7 +295,7 @@ class StoreCollector:
                 else:
                     self._put_clock(note, at)
                 at += size
-            self._instance = instances.instantiate(context, modules.collector, imports, len(modules.imports))
+            self._instance = self.instantiate(modules.collector, imports, len(modules.imports), modules.tables, 1)
             instances.export(context, self._instance, b"__stack_pointer", self._stack_pointer)
             instances.export(context, self._instance, b"memory", self._memory_item)
             self.roll(self._instance, count, self._functions)
@@ -514,6 +514,36 @@ class StoreCollector:
         for index, arg in enumerate(args):
             values[2 * index] = arg
         return self._instances.call_prepared(self._context, function, self._prepared, self._trap)
+
+    def instantiate(self, module: wasmtime.Module, imports: int, count: int, tables: int = 0, memories: int = 0) -> Any:
+        """Make an instance of ours: beyond what the store's limits allow to the application, and at nobody's expense.
+
+        Args:
+            module: The module. (Filling a table takes fuel, too.)
+            imports: Address of the externs that it imports.
+            count: How many they are.
+            tables: How many tables it makes.
+            memories: How many memories it makes.
+
+        Returns:
+            The wasmtime_instance_t.
+        """
+        made: list[Any] = []
+
+        def run() -> Exception | None:
+            store = self._store()
+            if store is not None:
+                note_of(store).make_room(store, 1, tables, memories)
+            try:
+                made.append(self._instances.instantiate(self._context, module, imports, count))
+            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+                return error
+            return None
+
+        failure = self._charged_to_nobody(run)
+        if failure is not None:
+            raise failure
+        return made[0]
 
     def roll(self, instance: Any, count: int, to: int) -> None:
         """Get all functions of an instance that has a `ROLL`.

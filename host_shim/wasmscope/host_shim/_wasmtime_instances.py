@@ -143,7 +143,8 @@ class Instances:
             try:
                 seen.append(self._native.caller_context(caller) == context)
                 # The instance that is being made: its start function runs.
-                for index, instance in enumerate(self.later(context, made, empty)):
+                last = self.instantiate(context, empty, 0, 0)
+                for index, instance in enumerate(self.between(made, last)):
                     if self.export_names(context, instance, 4) == ["memory", "second"]:
                         self.export(context, instance, b"memory", first + 5 * size)
                         seen.append(index)
@@ -300,20 +301,18 @@ class Instances:
             names.append(ctypes.string_at(name.value or 0, length.value).decode())
         return names
 
-    def later(self, context: int, instance: Any, empty: wasmtime.Module) -> Iterator[Any]:
-        """Go through the instances that were made in a store after one, in their order.
+    def between(self, first: Any, last: Any) -> Iterator[Any]:
+        """Go through the instances that were made in a store after one and before another, in their order.
 
         Those that are not finished, too, which no function gives: a store numbers its instances in the order they
         are made, and an instance's handle is the store's id and that number. `load` tries whether it is so.
 
         Args:
-            context: The store's.
-            instance: The one they come after.
-            empty: A module that imports nothing: an instance of it is the last one, and tells where to stop.
+            first: The one they come after.
+            last: The one they come before, of the same store.
         """
-        end = self._number(self.instantiate(context, empty, 0, 0))
-        for number in range(self._number(instance) + 1, end):
-            found = self._instance_t.from_buffer_copy(instance)
+        for number in range(self._number(first) + 1, self._number(last)):
+            found = self._instance_t.from_buffer_copy(first)
             ctypes.c_size_t.from_buffer(found, _NUMBER_OFFSET).value = number
             yield found
 
