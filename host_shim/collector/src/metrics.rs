@@ -6,7 +6,7 @@
 //! when it is next used, because clearing takes a loop.
 
 use crate::buckets::{
-    DEFAULT_BOUNDS, DEFAULT_COUNT, DOUBTFUL, FEW, MAX_SCALE, explicit, explicit_few, exponential, exponential_quick,
+    AFTER_BOUNDS, DEFAULT_BOUNDS, DEFAULT_COUNT, DOUBTFUL, FEW, MAX_SCALE, explicit, explicit_few, exponential, exponential_quick,
 };
 use crate::control::{EXPONENTIAL, RAW_HISTOGRAMS, control, limits};
 use crate::guests::{self, Guest};
@@ -54,7 +54,7 @@ struct Instrument {
     /// Addresses of its cells by attribute set; 0 is none.
     cells: u32,
     cells_cap: u32,
-    /// Of histograms with explicit boundaries: these, and infinities up to a multiple of 4.
+    /// Of histograms with explicit boundaries: these, and AFTER_BOUNDS infinities.
     bounds: u32,
     bounds_count: u32,
     /// What its cells are, and IS_FLOAT.
@@ -670,8 +670,8 @@ fn new_instrument(mut guest: P<Guest>, key: u32, hash: u32, data: u32, size: u32
     }
     let count = r16(bounds - 2);
     let (kind, number) = (key / 2, key & 1);
-    // The boundaries are aligned, and filled up. They lie behind the descriptor, in the same block.
-    let padded = (count + 3) & !3;
+    // The boundaries are aligned, and infinities behind them. They lie behind the descriptor, in the same block.
+    let padded = count + AFTER_BOUNDS;
     let bounds_at = (size + 7) & !7;
     let cap = bounds_at + padded * 8;
     let block = heap::alloc(cap);
