@@ -112,6 +112,14 @@ pub struct Root {
     pub extra_cap: u32,
 }
 
+impl Control {
+    /// Where the entries of this call begin on the stack of entered spans.
+    #[inline(always)]
+    pub fn entered_base(&self) -> u32 {
+        self.frame.extra
+    }
+}
+
 /// Measurements of histograms are passed on one by one.
 pub const RAW_HISTOGRAMS: u32 = 1;
 /// Spans that record without being sampled are passed on, too.

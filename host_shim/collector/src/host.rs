@@ -6,7 +6,6 @@ use crate::memory::{Var, fence};
 const FULL: u32 = 1;
 const ROOT: u32 = 2;
 const AMBIENT: u32 = 3;
-const FLUSH: u32 = 4;
 const REALTIME: u32 = 0;
 
 mod imported {
@@ -44,11 +43,6 @@ pub fn root(guest: u32) {
 /// Have OpenTelemetry's current context written into the frame.
 pub fn ambient(guest: u32) {
     call(AMBIENT, guest);
-}
-
-/// The guest asks for delivery.
-pub fn flush(guest: u32) {
-    call(FLUSH, guest);
 }
 
 static CLOCK: Var<u64> = Var::new(0);

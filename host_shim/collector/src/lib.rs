@@ -6,42 +6,33 @@
 
 #![no_std]
 
+mod base;
 mod buckets;
+mod contexts;
 mod control;
+mod exports;
 mod guests;
 mod heap;
 mod host;
+mod ids;
 mod intern;
+mod logs;
 mod memory;
 mod metrics;
 mod operation;
+mod output;
 mod packed;
 mod ranges;
 mod recovery;
 mod rejections;
 mod sites;
+mod spans;
 mod text;
+mod tracestates;
 mod work;
 
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
-}
-
-/// Get ready. The host has written its configuration into CONTROL; the seed is random.
-#[unsafe(no_mangle)]
-extern "C" fn init(_s0: u64, _s1: u64, _s2: u64, _s3: u64) {
-    heap::start();
-    ranges::reserve(8_000);
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn control() -> u32 {
-    control::control().0
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn recover() {
-    operation::recover_now();
 }

@@ -33,6 +33,8 @@ const MAP: u32 = 7;
 
 /// More nesting than this would be a danger to the stack, whatever the limit says.
 const DEEPEST: u32 = 32;
+/// Longest key, whatever the limit says.
+const LONGEST_KEY: u32 = 5_000;
 /// Most attributes of one list, whatever the limit says.
 const MOST: u32 = 65_536;
 
@@ -57,6 +59,8 @@ static ORDER_CAP: Var<u32> = Var::new(0);
 static GIVEN: Var<u32> = Var::new(0);
 const IS_FIXED: u32 = 1;
 const IS_TRUNCATED: u32 = 2;
+/// The list is the host's: keys may be reserved, and nothing is cut.
+static IS_HOSTS: Var<bool> = Var::new(false);
 static HAS_DEAD: Var<bool> = Var::new(false);
 static BLOOM: Var<u64> = Var::new(0);
 
@@ -92,6 +96,7 @@ pub fn begin(guest: P<Guest>) {
     GIVEN.set(0);
     NOTES_LEN.set(0);
     HAS_DEAD.set(false);
+    IS_HOSTS.set(false);
     BLOOM.set(0);
     FIXED_START.set(0);
     FIXED_BASE.set(0);
@@ -107,8 +112,25 @@ pub fn begin_with(start: u32, base_end: u32, end: u32, bloom: u64) {
     BLOOM.set(bloom);
 }
 
+/// Say that the list is the host's.
+pub fn trust() {
+    IS_HOSTS.set(true);
+}
+
+#[inline(always)]
+fn limit_of_value() -> u32 {
+    if IS_HOSTS.get() { u32::MAX } else { limits().value }
+}
+
+/// The longest key. However it is repaired, its length takes two bytes.
+#[inline(always)]
+pub fn limit_of_key() -> u32 {
+    let limit = limits().key;
+    if IS_HOSTS.get() || limit > LONGEST_KEY { LONGEST_KEY } else { limit }
+}
+
 /// Note that a log's body was cut.
-pub fn note_body(size: u32) {
+pub fn note_body(size: i64) {
     w32(NAME_BODY.address(), u32::from_le_bytes(*b"body"));
     NAME.set(NAME_BODY.address());
     NAME_LEN.set(4);
@@ -141,9 +163,10 @@ pub fn encode(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 {
 #[inline(never)]
 fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 {
     let guest = GUEST.get();
-    let limits = limits();
     let end = source + size;
     let most = limit_of_attributes();
+    let limit_value = limit_of_value();
+    let limit_key = limit_of_key();
     if ORDER_CAP.get() < most + 2 && !grow_order(most + 2) {
         reject(guest, KEPT_BYTES);
         return to;
@@ -190,7 +213,7 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
             }
             let from = p;
             p += head;
-            if head - 1 >= limits.key || head == 0 {
+            if head == 0 || head > limit_key {
                 reject_number(guest, ATTRIBUTE_KEY, i64::from(head));
             } else {
                 // However it is repaired, a short one has a short length.
@@ -201,7 +224,7 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
                     }
                 }
                 key_len = text::put(guest, key, from, head) - key;
-                if is_reserved(key, key_len) {
+                if is_reserved(key, key_len) && !IS_HOSTS.get() {
                     reject_text(guest, ATTRIBUTE_RESERVED, key, key_len);
                     key_len = 0;
                 }
@@ -215,7 +238,7 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
         // Most values are one of these.
         let kind = if p < end { r8(p) } else { 255 };
         let left = end - p;
-        if kind == STRING && left >= 5 && r32(p + 1) <= left - 5 && r32(p + 1) < 100 && r32(p + 1) <= limits.value {
+        if kind == STRING && left >= 5 && r32(p + 1) <= left - 5 && r32(p + 1) < 100 && r32(p + 1) <= limit_value {
             let value_len = r32(p + 1);
             w16(value_at + 2, 0x0a);
             at = text::put(guest, value_at + 4, p + 5, value_len);
@@ -546,6 +569,16 @@ pub fn varint(at: u32, value: u64) -> u32 {
     at + 1
 }
 
+/// Where a varint ends.
+#[inline(always)]
+pub fn skip_varint(at: u32) -> u32 {
+    let mut at = at;
+    while r8(at) >= 128 {
+        at += 1;
+    }
+    at + 1
+}
+
 #[inline(always)]
 pub fn varint_size(value: u64) -> u32 {
     // 7 bits a byte, and 0 takes one, too.
@@ -614,9 +647,9 @@ fn value(to: u32, depth: u32) -> u32 {
             let mut size = r32(p + 1);
             let from = p + 5;
             SOURCE.set(from + size);
-            let limit = limits().value;
+            let limit = limit_of_value();
             if size > limit {
-                note(size);
+                note(i64::from(size));
                 size = if kind == STRING { text::cut(from, limit) } else { limit };
             }
             if kind == BYTES {
@@ -692,7 +725,7 @@ fn map(to: u32, count: u32, depth: u32) -> u32 {
         }
         let size = r16(p);
         SOURCE.set(p + 2 + size);
-        let is_good = size != 0 && size <= limits().key;
+        let is_good = size != 0 && size <= limit_of_key();
         let mut key = at + 4;
         let mut key_len = 0;
         if is_good {
@@ -733,7 +766,7 @@ fn map(to: u32, count: u32, depth: u32) -> u32 {
 
 // Notes on what was cut.
 
-fn note(size: u32) {
+fn note(size: i64) {
     let need = NOTES_LEN.get() + 8 + NAME_LEN.get() + 24;
     if need > NOTES_CAP.get() {
         let block = heap::alloc(need * 2);
@@ -752,7 +785,7 @@ fn note(size: u32) {
     let mut end = at + 8 + NAME_LEN.get();
     w8(end, u32::from(b'='));
     end += 1;
-    end += decimal(end, i64::from(size));
+    end += decimal(end, size);
     w32(at + 4, end - at - 8);
     NOTES_LEN.set(end - NOTES.get());
 }
@@ -863,15 +896,7 @@ fn put_fixed_notes(to: u32) -> u32 {
     let (key, key_len) = key_of(known);
     let next = next_entry(known);
     // Behind the key: the tag and length of the value, those of the array.
-    let mut p = key + key_len + 1;
-    while r8(p) >= 128 {
-        p += 1;
-    }
-    p += 2;
-    while r8(p) >= 128 {
-        p += 1;
-    }
-    p += 1;
+    let p = skip_varint(skip_varint(key + key_len + 1) + 1);
     move_bytes(to, p, next - p);
     to + (next - p)
 }
@@ -947,6 +972,20 @@ pub fn plain_start() -> u32 {
     PLAIN.get()
 }
 
+/// Write the rest of an entry with text for value, behind its tag, which is there already. Gives where it ends.
+pub fn put_text_entry(at: u32, key: u32, key_len: u32, from: u32, size: u32) -> u32 {
+    w8(at + 2, 0x0a);
+    w8(at + 3, key_len);
+    copy_loosely(at + 4, key, key_len);
+    let value_at = at + 4 + key_len;
+    w8(value_at, 0x12);
+    w8(value_at + 2, 0x0a);
+    let to = varint(value_at + 3, u64::from(size));
+    copy_loosely(to, from, size);
+    let end = fix_length(value_at + 1, to + size);
+    fix_length(at + 1, end)
+}
+
 /// Write entries as a packed list again, as a set of attributes for measurements: values of other types than strings,
 /// bools, integers, floats and arrays of one of these are counted and dropped. Gives where it ends.
 fn put_plain(guest: P<Guest>, to: u32, start: u32, end: u32) -> u32 {
@@ -956,11 +995,7 @@ fn put_plain(guest: P<Guest>, to: u32, start: u32, end: u32) -> u32 {
         let next = next_entry(entry);
         let (key, key_len) = key_of(entry);
         // Behind the key: the tag and length of the value.
-        let mut p = key + key_len + 1;
-        while r8(p) >= 128 {
-            p += 1;
-        }
-        p += 1;
+        let p = skip_varint(key + key_len + 1);
         w16(to, key_len);
         move_bytes(to + 2, key, key_len);
         let at = put_plain_value(to + 2 + key_len, p, next);
@@ -983,22 +1018,14 @@ fn put_plain_value(to: u32, from: u32, end: u32) -> u32 {
     if tag != 0x2a {
         return put_scalar(to, from, end);
     }
-    let mut p = from + 1;
-    while r8(p) >= 128 {
-        p += 1;
-    }
-    p += 1;
+    let mut p = skip_varint(from + 1);
     w8(to, ARRAY);
     let mut at = to + 5;
     let mut count = 0;
     let mut first = 0;
     while p < end {
         let next = next_entry(p);
-        p += 1;
-        while r8(p) >= 128 {
-            p += 1;
-        }
-        p += 1;
+        p = skip_varint(p + 1);
         if p == next {
             return 0;
         }
@@ -1021,11 +1048,7 @@ fn put_plain_value(to: u32, from: u32, end: u32) -> u32 {
 fn put_scalar(to: u32, from: u32, end: u32) -> u32 {
     match r8(from) {
         0x0a => {
-            let mut p = from + 1;
-            while r8(p) >= 128 {
-                p += 1;
-            }
-            p += 1;
+            let p = skip_varint(from + 1);
             w8(to, STRING);
             w32(to + 1, end - p);
             move_bytes(to + 5, p, end - p);

@@ -1,10 +1,10 @@
 //! Ranges of the guest's memory, as the glue has copied them to the scratch buffer.
 
-use crate::control::control;
+use crate::control::{control, limits};
 use crate::guests::Guest;
 use crate::heap;
 use crate::memory::{P, Var};
-use crate::rejections::{KEPT_BYTES, NO_MEMORY, OUT_OF_BOUNDS, reject};
+use crate::rejections::{ATTRIBUTES_SIZE, KEPT_BYTES, NO_MEMORY, OUT_OF_BOUNDS, reject, reject_number};
 use crate::text;
 
 /// The glue could not get a scratch buffer large enough.
@@ -16,9 +16,13 @@ const MAX_SCRATCH: u32 = 1 << 28;
 
 static NEXT: Var<u32> = Var::new(0);
 
+/// There was no room for the ranges of the call, which is counted once.
+static IS_COUNTED: Var<bool> = Var::new(false);
+
 /// Begin with the first range of a call.
 #[inline(always)]
 pub fn begin() {
+    IS_COUNTED.set(false);
     NEXT.set(control().scratch_ptr);
 }
 
@@ -58,8 +62,31 @@ pub fn is_readable(guest: P<Guest>, size: i64) -> bool {
     false
 }
 
+/// Count a list that is too long or could not be read; true if it is neither.
+#[inline(always)]
+pub fn check_list(guest: P<Guest>, size: i64) -> bool {
+    if size as u64 <= u64::from(limits().attributes_bytes) {
+        return true;
+    }
+    reject_list(guest, size);
+    false
+}
+
+#[inline(never)]
+fn reject_list(guest: P<Guest>, size: i64) {
+    if size < 0 {
+        reject_range(guest, size);
+    } else {
+        reject_number(guest, ATTRIBUTES_SIZE, size);
+    }
+}
+
 #[inline(never)]
 fn reject_range(guest: P<Guest>, size: i64) {
+    if size <= NO_ROOM && IS_COUNTED.get() {
+        return;
+    }
+    IS_COUNTED.set(true);
     reject(
         guest,
         if size <= NO_ROOM {
