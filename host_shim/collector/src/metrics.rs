@@ -6,9 +6,11 @@
 //! when it is next used, because clearing takes a loop.
 
 use crate::buckets::{
-    AFTER_BOUNDS, DEFAULT_BOUNDS, DEFAULT_COUNT, DOUBTFUL, FEW, MAX_SCALE, explicit, explicit_few, exponential, exponential_quick,
+    AFTER_BOUNDS, DEFAULT_BOUNDS, DEFAULT_COUNT, DOUBTFUL, FEW, MAX_SCALE, explicit, explicit_few, exponential,
+    exponential_quick,
 };
 use crate::control::{EXPONENTIAL, RAW_HISTOGRAMS, control, limits};
+use crate::exports::descriptor;
 use crate::guests::{self, Guest};
 use crate::heap;
 use crate::host;
@@ -18,8 +20,8 @@ use crate::operation;
 use crate::packed;
 use crate::ranges;
 use crate::rejections::{
-    ATTRIBUTE_SET, ATTRIBUTES_SIZE, BUFFER_FULL, DESCRIPTOR, INSTRUMENT, INSTRUMENT_COUNT, KEPT_BYTES, MEASUREMENT,
-    UTF8, reject, reject_number,
+    ATTRIBUTE_SET, BUFFER_FULL, DESCRIPTOR, INSTRUMENT, INSTRUMENT_COUNT, KEPT_BYTES, MEASUREMENT, UTF8, reject,
+    reject_number,
 };
 use crate::text;
 
@@ -615,17 +617,7 @@ extern "C" fn instrument(guest: u32, kind: u32, number: u32, size: i64) -> u32 {
     if of.is_none() {
         return 0;
     }
-    let limit = limits().descriptor;
-    let id = if size > i64::from(limit) {
-        reject(of, DESCRIPTOR);
-        0
-    } else if !ranges::is_readable(of, size) {
-        0
-    } else {
-        ranges::begin();
-        let size = ranges::list_size(size, limit);
-        known_instrument(of, kind, number, ranges::take(size), size)
-    };
+    let id = descriptor(of, size, |of, data, size| known_instrument(of, kind, number, data, size));
     operation::end();
     id
 }
@@ -814,16 +806,12 @@ extern "C" fn attribute_set(guest: u32, size: i64) -> u32 {
     if of.is_none() {
         return 0;
     }
-    let limit = limits().attributes_bytes;
-    let id = if size > i64::from(limit) {
-        reject_number(of, ATTRIBUTES_SIZE, size);
-        0
-    } else if size == 0 || !ranges::is_readable(of, size) {
+    ranges::begin();
+    // The address of an empty list is not read.
+    let id = if size == 0 || !ranges::check_list(of, size) {
         0
     } else {
-        ranges::begin();
-        let size = ranges::list_size(size, limit);
-        known_attributes(of, ranges::take(size), size)
+        known_attributes(of, ranges::take(size as u32), size as u32)
     };
     operation::end();
     id
