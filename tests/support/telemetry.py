@@ -82,9 +82,13 @@ class Telemetry:
         self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self.log_exporter))
         self.meter_provider = MeterProvider([self.metric_reader], shutdown_on_exit=False)
         self._bridges: list[Bridge] = []
+        self.delivery: str | None = None
+        """The delivery of bridges made here that can have it, unless they are told another; None for the default."""
 
     def bridge(self, **options: Any) -> Bridge:
         """Make a bridge that reports here; it is closed with this."""
+        if options.get("native", True) and not options.get("logs_as_span_events"):
+            options.setdefault("delivery", self.delivery)
         bridge = Bridge(
             tracer_provider=self.tracer_provider,
             meter_provider=self.meter_provider,
@@ -102,10 +106,15 @@ class Telemetry:
         self.logger_provider.shutdown()
         self.meter_provider.shutdown()
 
+    def _flush(self) -> None:
+        for bridge in self._bridges:
+            bridge.flush()
+
     # Spans.
 
     def spans(self) -> list[ReadableSpan]:
         """Give the finished spans, in the order they ended."""
+        self._flush()
         return list(self.span_exporter.get_finished_spans())
 
     def span(self, name: str) -> ReadableSpan:
@@ -121,6 +130,7 @@ class Telemetry:
 
     def records(self) -> list[ReadableLogRecord]:
         """Give the log records with their scope and resource."""
+        self._flush()
         return list(self.log_exporter.get_finished_logs())
 
     def logs(self) -> list[Any]:
@@ -136,6 +146,7 @@ class Telemetry:
 
     def metrics(self) -> dict[tuple[str, str], Any]:
         """Collect now; metrics by scope's name and name."""
+        self._flush()
         data = self.metric_reader.get_metrics_data()
         if data is None:
             return {}
