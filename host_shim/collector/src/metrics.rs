@@ -37,10 +37,13 @@ struct Meter {
     instruments_cap: u32,
     /// The first cell of those that were touched, or LAST.
     touched: u32,
+    /// The last of them, if there are any.
+    last_touched: u32,
     /// Whether control.metrics_dirty counts this guest.
     is_waiting: u32,
     /// The attribute set for all those beyond the limit; 0 while there are none.
     overflow: u32,
+    _free: u32,
     /// Memory that the cells take.
     cell_bytes: u64,
     /// Their descriptors. An entry's kind is `key_of` the instrument's, its value 1 when the host has been given it.
@@ -383,8 +386,13 @@ fn touch(mut guest: P<Guest>, cell: u32) {
     guest.measurements += 1;
     if r32(cell) == 0 {
         let mut meter = meter_of(guest);
-        w32(cell, meter.touched);
-        meter.touched = cell;
+        w32(cell, LAST);
+        if meter.touched == LAST {
+            meter.touched = cell;
+        } else {
+            w32(meter.last_touched, cell);
+        }
+        meter.last_touched = cell;
         wait_for_host(meter);
     }
     operation::commit();
