@@ -20,12 +20,7 @@ COUNTER, UP_DOWN, HISTOGRAM, GAUGE = 1, 2, 3, 4
 I64, F64 = 0, 1
 RAW_HISTOGRAMS, EXPONENTIAL = 1, 4
 
-REASONS = (
-    "body_cut no_memory out_of_bounds utf8 attribute attribute_type attribute_field attribute_reserved attribute_key "
-    "attributes_size attribute_count attribute_elements attribute_depth severity kind status ended not_entered "
-    "descriptor callsite instrument attribute_set handle traceparent tracestate measurement event_count link_count "
-    "open_spans span_depth callsite_count instrument_count kept_bytes internal interrupted buffer_full"
-).split()
+REASONS = ["body_cut", "no_memory", "out_of_bounds", "utf8", "attribute", "attribute_type", "attribute_field", "attribute_reserved", "attribute_key", "attributes_size", "attribute_count", "attribute_elements", "attribute_depth", "severity", "kind", "status", "ended", "not_entered", "descriptor", "callsite", "instrument", "attribute_set", "handle", "traceparent", "tracestate", "measurement", "event_count", "link_count", "open_spans", "span_depth", "callsite_count", "instrument_count", "kept_bytes", "internal", "interrupted", "buffer_full"]
 
 # Offsets in the CONTROL block, and the limits that are none of these tests' business.
 _METRICS_DIRTY = 144

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
@@ -345,7 +345,7 @@ class TestExponentialHistograms:
         """The largest number that is not above a boundary, and the next, are in the right buckets at each scale."""
         chance = random.Random(scale)
         for _ in range(60):
-            index = chance.randrange(round(-1021 * 2**20), round(1022 * 2**20)) >> (20 - scale)
+            index = chance.randrange(-1021 * 2**20, 1022 * 2**20) >> (20 - scale)
             with decimal.localcontext(prec=60):
                 boundary = decimal.Decimal(2) ** (decimal.Decimal(index) / decimal.Decimal(2) ** scale)
                 low = float(boundary)
