@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -18,6 +18,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from wasmscope.host_shim import Bridge
+from wasmscope.host_shim._control import CollectorSettings
+from wasmscope.host_shim._deliveries import Deliveries, DeliveryName
 
 __all__ = ["Point", "SequentialIds", "Telemetry", "TickingClock"]
 
@@ -59,6 +61,12 @@ class TickingClock:
         """Have the SDK and the bridge read this clock."""
         for name in _CLOCKS:
             monkeypatch.setattr(name, self, raising=False)
+        settings = Deliveries.settings
+
+        def with_clock(deliveries: Deliveries, name: DeliveryName, min_severity: int) -> CollectorSettings:
+            return replace(settings(deliveries, name, min_severity), clock=self)
+
+        monkeypatch.setattr(Deliveries, "settings", with_clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +90,13 @@ class Telemetry:
         self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self.log_exporter))
         self.meter_provider = MeterProvider([self.metric_reader], shutdown_on_exit=False)
         self._bridges: list[Bridge] = []
+        self.delivery: str | None = None
+        """The delivery of bridges made here that can have it, unless they are told another; None for the default."""
 
     def bridge(self, **options: Any) -> Bridge:
         """Make a bridge that reports here; it is closed with this."""
+        if options.get("native", True) and not options.get("logs_as_span_events"):
+            options.setdefault("delivery", self.delivery)
         bridge = Bridge(
             tracer_provider=self.tracer_provider,
             meter_provider=self.meter_provider,
@@ -102,10 +114,15 @@ class Telemetry:
         self.logger_provider.shutdown()
         self.meter_provider.shutdown()
 
+    def _flush(self) -> None:
+        for bridge in self._bridges:
+            bridge.flush()
+
     # Spans.
 
     def spans(self) -> list[ReadableSpan]:
         """Give the finished spans, in the order they ended."""
+        self._flush()
         return list(self.span_exporter.get_finished_spans())
 
     def span(self, name: str) -> ReadableSpan:
@@ -121,6 +138,7 @@ class Telemetry:
 
     def records(self) -> list[ReadableLogRecord]:
         """Give the log records with their scope and resource."""
+        self._flush()
         return list(self.log_exporter.get_finished_logs())
 
     def logs(self) -> list[Any]:
@@ -136,6 +154,7 @@ class Telemetry:
 
     def metrics(self) -> dict[tuple[str, str], Any]:
         """Collect now; metrics by scope's name and name."""
+        self._flush()
         data = self.metric_reader.get_metrics_data()
         if data is None:
             return {}

@@ -1,7 +1,10 @@
-"""How a guest's telemetry leaves the collector: decoded, merged, encoded as OTLP and sent."""
+"""How a guest's telemetry goes from its collector to where the application wants it."""
 
 from __future__ import annotations
 
+from wasmscope.delivery._environment import SenderSettings, SignalSettings, Tls, sender_settings
+from wasmscope.delivery._losses import SdkLossReason
+from wasmscope.delivery._metric_lane import MetricFeed, MetricPart
 from wasmscope.delivery._metric_preferences import prefers_delta, prefers_exponential
 from wasmscope.delivery._metric_records import (
     ExponentialRecord,
@@ -18,6 +21,15 @@ from wasmscope.delivery._metric_records import (
     read_metrics,
 )
 from wasmscope.delivery._metrics import MetricChunk, MetricSource, MetricStreams
+from wasmscope.delivery._resource import resource_of
+from wasmscope.delivery._retry import RetryPolicy
+from wasmscope.delivery._sampling import Policy, SamplerPolicies, Sampling, decide, policies
+from wasmscope.delivery._scope import Scope
+from wasmscope.delivery._sdk import SdkDelivery
+from wasmscope.delivery._sdk_metrics import SdkMetricSource
+from wasmscope.delivery._sender import OtlpSender
+from wasmscope.delivery._stats import Latency, Listener, LossReason, SenderStats, SignalStats
+from wasmscope.delivery._target import OtlpProtocol, OtlpTarget, SignalName, otlp_target
 
 __all__ = [
     "ExponentialRecord",
@@ -26,15 +38,42 @@ __all__ = [
     "Instrument",
     "InstrumentKind",
     "InstrumentRecord",
+    "Latency",
+    "Listener",
+    "LossReason",
     "MalformedMetricsError",
     "MeasurementRecord",
     "MetricChunk",
+    "MetricFeed",
+    "MetricPart",
     "MetricRecord",
     "MetricSource",
     "MetricStreams",
+    "OtlpProtocol",
+    "OtlpSender",
+    "OtlpTarget",
+    "Policy",
+    "RetryPolicy",
+    "SamplerPolicies",
+    "Sampling",
+    "Scope",
+    "SdkDelivery",
+    "SdkLossReason",
+    "SdkMetricSource",
+    "SenderSettings",
+    "SenderStats",
     "SetRecord",
+    "SignalName",
+    "SignalSettings",
+    "SignalStats",
     "SumRecord",
+    "Tls",
+    "decide",
+    "otlp_target",
+    "policies",
     "prefers_delta",
     "prefers_exponential",
     "read_metrics",
+    "resource_of",
+    "sender_settings",
 ]

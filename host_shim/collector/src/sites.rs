@@ -55,6 +55,15 @@ pub fn get(guest: P<Guest>, id: u32) -> P<Site> {
     nothing()
 }
 
+/// Where the descriptor of a call site lies, and how long it is; nothing of call site 0.
+pub fn descriptor(guest: P<Guest>, id: u32) -> (u32, u32) {
+    if id == 0 {
+        return (0, 0);
+    }
+    let entry = intern::entry(P::at(&raw const guest.sites as u32), id);
+    (entry.data, entry.size)
+}
+
 /// Call site 0.
 pub fn nothing() -> P<Site> {
     P::at(NONE.address())
@@ -107,7 +116,7 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
     let mut is_good = true;
     let mut index = 0;
     while index < field_count {
-        let field_len = take_text(guest, at, packed::limit_of_key());
+        let field_len = take_text(guest, at, packed::limit_of_guests_key());
         if field_len == BAD {
             is_good = false;
             break;

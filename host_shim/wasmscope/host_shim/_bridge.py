@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import time_ns
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -17,19 +17,24 @@ import wasmtime
 from opentelemetry import propagate
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.metrics import MeterProvider
 from opentelemetry.propagators.textmap import TextMapPropagator, default_setter
 from opentelemetry.trace import TracerProvider
 
+from wasmscope.delivery import OtlpSender
 from wasmscope.errors import ConfigurationError, LinkError
 from wasmscope.host_shim._accounting import ModuleUsage, Usage
 from wasmscope.host_shim._calls import Caller, CallFrame
 from wasmscope.host_shim._clock import ThreadClock
+from wasmscope.host_shim._collected import CollectedGuest
+from wasmscope.host_shim._collecting import LEFT_OPEN, Collecting
+from wasmscope.host_shim._deliveries import Deliveries, DeliveryName
 from wasmscope.host_shim._flusher import Flusher
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._instance import CallRunner, GuestInstance
 from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._link import Binding, Natives, is_watch
+from wasmscope.host_shim._own_metrics import observe
 from wasmscope.host_shim._plan import ImportPlan, plan_imports
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
 from wasmscope.host_shim._signals import Inject, ModuleIdentity, Signals
@@ -38,7 +43,6 @@ from wasmscope.host_shim._version import version as own_version
 from wasmscope.host_shim._wasi import Environment, Stdio, StdioMode
 from wasmscope.host_shim._wasmtime import StoreFuel
 from wasmscope.host_shim._wasmtime_ffi import Native, store_address
-from wasmscope.host_shim.attributes import WASM_MODULE_NAME, WASM_TENANT
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,7 +54,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _logger = logging.getLogger("wasmscope.host_shim")
 _STDIO_MODES = ("tee", "log", "off")
-_LEFT_OPEN = "the span was still open when its instance was closed"
 
 
 class Bridge:
@@ -79,6 +82,8 @@ class Bridge:
         logs_as_span_events: bool = False,
         min_severity: int = 0,
         native: bool = True,
+        delivery: DeliveryName | None = None,
+        otlp: OtlpSender | None = None,
     ) -> None:
         """Make a bridge.
 
@@ -94,12 +99,21 @@ class Bridge:
                 to make them.
             native: Whether to use wasmtime's C API where it works; False uses the public API, slower and otherwise
                 the same.
+            delivery: How guests' records are delivered (docs/deliveries.md): ``otlp``, ``sdk`` or ``live``; None for
+                the quickest that loses nothing: ``otlp`` if there is a sender, else ``sdk`` if the tracer provider is
+                the SDK's, else ``live``.
+            otlp: Sends OTLP for the ``otlp`` delivery, as `Providers.otlp_sender` gives it; it stays the caller's.
+                None to have one made, from the ``OTEL_EXPORTER_OTLP_*`` variables, if ``delivery`` says ``otlp``.
 
         Raises:
-            ConfigurationError: If ``min_severity`` is not 0-24.
+            ConfigurationError: If ``min_severity`` is not 0-24, or ``delivery`` is none or cannot be.
         """
         if not 0 <= min_severity <= 24:
             raise ConfigurationError(f"min_severity={min_severity}: a severity number is 1-24, or 0 for all")
+        obstacle = "logs_as_span_events=True" if logs_as_span_events else None if native else "native=False"
+        self._deliveries = Deliveries(
+            delivery, otlp, tracer_provider, meter_provider, logger_provider, obstacle=obstacle
+        )
         self._limits = limits or Limits()
         self._logs_as_events = logs_as_span_events
         self._min_severity = min_severity
@@ -109,18 +123,30 @@ class Bridge:
         self._rejections = RejectionTotals()
         self._clock = ThreadClock()
         self._calls = RunningCalls()
-        self._flusher = Flusher(self._signals.providers)
+        self._flusher = Flusher(lambda: (*self._signals.providers(), self._deliveries))
         self._lock = threading.RLock()
         self._usages: dict[tuple[str, str | None], Usage] = {}
         self._keys = itertools.count(1)
         self._closers: dict[int, Callable[[int | None], None]] = {}
         self._contexts: dict[int, int] = {}
-        self._late: list[tuple[int, int]] = []
+        self._late: list[Callable[[], None]] = []
         self._counts_fuel: weakref.WeakKeyDictionary[wasmtime.Engine, bool] = weakref.WeakKeyDictionary()
         self._running: dict[int, CallFrame] = {}
         self._plans: weakref.WeakKeyDictionary[wasmtime.Module, ImportPlan] = weakref.WeakKeyDictionary()
-        self._natives = Natives(Native.load() if native else None, self._arrive)
-        self._observe()
+        found = Native.load() if native else None
+        self._natives = Natives(found, self._arrive)
+        self._collecting = None
+        if found is not None and obstacle is None:
+            self._collecting = Collecting(
+                found,
+                self._limits,
+                self._deliveries,
+                self._calls,
+                min_severity=min_severity,
+                flush=self._flusher.request,
+                later=self._later,
+            )
+        observe(self._signals.meter("wasmscope", own_version()), self)
 
     # Instances.
 
@@ -165,13 +191,20 @@ class Bridge:
         guest = binding.guest
         natives = self._natives
         is_watched = False
+        collected: CollectedGuest | None = None
         try:
-            externs = self._imports(linker, store, plan, binding, stdio)
+            if self._collecting is not None:
+                collected = self._collecting.guest(
+                    store, plan, guest, lambda store, item: natives.abi(store, binding, item)
+                )
+            externs = self._imports(linker, store, plan, binding, stdio, collected)
             if plan.memory_import is not None:
                 memory = externs[plan.memory_import]
                 if isinstance(memory, wasmtime.Memory):
                     guest.attach_memory(natives.memory(store, memory))
-            runner, caller = self._runner(binding, store)
+                    if collected is not None:
+                        collected.link.bind(memory)
+            runner, caller = self._runner(binding, store, collected)
             natives.watch(store, functools.partial(self._store_gone, binding.key))
             is_watched = True
             instance: wasmtime.Instance = runner.run(
@@ -187,6 +220,8 @@ class Bridge:
         if isinstance(memory, wasmtime.Memory):
             guest.attach_memory(natives.memory(store, memory))
             natives.prepare_forward(binding, store, memory)
+        if collected is not None:
+            collected.link.bind(memory if isinstance(memory, wasmtime.Memory) else None)
         natives.arrived(binding)
         caller.note_memory()
         return self._watched(store, instance, runner, binding)
@@ -297,17 +332,62 @@ class Bridge:
 
         return wrapped
 
+    def deliver_while_running(
+        self, store: wasmtime.Store, *, ticks: int = 1, may_go_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Have a store's guests deliver while they run, for guests that go on for minutes without returning.
+
+        Without this, records leave the collector when the outermost call ends, when a buffer is full, and when the
+        guest tells something a second after what waits. This takes the place of ``store.set_epoch_deadline``: the
+        store's engine has to have ``epoch_interruption``, and the application to advance its epoch, by
+        ``engine.increment_epoch()``, some times a second.
+
+        Args:
+            store: The store.
+            ticks: How often: at each so many ticks of the epoch.
+            may_go_on: Asked each time, in the guest's thread; if it says no, the guest is interrupted, as it is by a
+                deadline.
+
+        Raises:
+            ConfigurationError: If the bridge has ``native=False``.
+        """
+        native = self._natives.native
+        if native is None:
+            raise ConfigurationError("deliver_while_running cannot be with native=False, or with this wasmtime")
+        if self._collecting is None:
+            native.on_epoch(store, ticks, lambda _context: may_go_on())
+        else:
+            self._collecting.deliver_while_running(store, ticks, may_go_on)
+
+    def flush(self, timeout_s: float = 5.0) -> None:
+        """Deliver now what the guests of this thread told, and send what waits to be sent.
+
+        What guests tell in a call goes on its way when the outermost call ends; what they tell outside of one (an
+        export that was called directly) with the next call, or with this.
+
+        Args:
+            timeout_s: How long to wait for an endpoint at most, in seconds.
+        """
+        self._end_late()
+        if self._collecting is not None:
+            self._collecting.drain()
+        self._deliveries.flush(timeout_s)
+
     def usage(self) -> tuple[ModuleUsage, ...]:
         """Give what each module used for each tenant, in the order they first came."""
         self._end_late()
-        return self._usage()
+        return self.usage_now()
 
-    def _usage(self) -> tuple[ModuleUsage, ...]:
+    def usage_now(self) -> tuple[ModuleUsage, ...]:
+        """Give the same without ending anything, as in the middle of a collection of metrics."""
         with self._lock:
             return tuple(usage.snapshot() for usage in self._usages.values())
 
     def rejected(self) -> dict[tuple[str, str | None, str], int]:
-        """Give how much of guests' telemetry could not be used, by module, tenant and reason."""
+        """Give how much of guests' telemetry could not be used, by module, tenant and reason.
+
+        A guest that is in a call is looked at when the outermost call ends.
+        """
         return self._rejections.snapshot()
 
     def close(self) -> None:
@@ -319,6 +399,7 @@ class Bridge:
         for key in list(self._closers):
             self._close_guest(key)
         self._flusher.wait(5.0)
+        self._deliveries.close()
 
     def __enter__(self) -> Self:
         """Give the bridge itself."""
@@ -375,6 +456,7 @@ class Bridge:
         plan: ImportPlan,
         binding: Binding,
         stdio: StdioMode,
+        collected: CollectedGuest | None,
     ) -> list[Any]:
         """Find all imports."""
         natives = self._natives
@@ -382,7 +464,9 @@ class Bridge:
         missing: list[tuple[str, str]] = []
         for item in plan.imports:
             if item.server == "abi":
-                externs.append(natives.abi(store, binding, item))
+                externs.append(
+                    natives.abi(store, binding, item) if collected is None else collected.link.imports[item.name]
+                )
                 continue
             try:
                 found: Any = linker.get(store, item.module, item.name)
@@ -410,7 +494,9 @@ class Bridge:
             )
         return externs
 
-    def _runner(self, binding: Binding, store: wasmtime.Store) -> tuple[CallRunner, Caller]:
+    def _runner(
+        self, binding: Binding, store: wasmtime.Store, collected: CollectedGuest | None = None
+    ) -> tuple[CallRunner, Caller]:
         identity = binding.guest.identity
         with self._lock:
             key = (identity.name, identity.tenant)
@@ -428,13 +514,18 @@ class Bridge:
             self._running,
             id(store),
             self._end_late,
+            {} if self._collecting is None else self._collecting.calls,
+            # A guest that is served live gets a number that no collector gives.
+            -binding.key & 0xFFFFFFFF if collected is None else collected.number,
         )
         guest = binding.guest
 
         def close(end_time_ns: int | None) -> None:
             if binding.stdio is not None:
                 binding.stdio.flush()
-            guest.spans.fail(None, _LEFT_OPEN, end_time_ns=end_time_ns)
+            guest.spans.fail(None, LEFT_OPEN, end_time_ns=end_time_ns)
+            if collected is not None:
+                collected.close()
             caller.close()
 
         with self._lock:
@@ -472,64 +563,31 @@ class Bridge:
                     natives.by_context.pop(binding.context, None)
             if key not in self._closers:
                 return
-            if _is_collected():
-                # A collection may run in the middle of anything, also of an exporter that holds a lock: ending spans
-                # has to wait.
-                self._late.append((key, time_ns()))
-            else:
+            close = functools.partial(self._close_guest, key, time_ns())
+            if not self._later(close):
                 self._close_guest(key)
         except Exception as error:
             # There is nobody to raise to; a lost instance costs its open spans.
             _logger.warning("the end of a store could not be handled: %r", error)
 
+    def _later(self, action: Callable[[], None]) -> bool:
+        """Put something off if the garbage collector is at work.
+
+        A collection may run in the middle of anything, also of an exporter that holds a lock: ending spans has to wait.
+        """
+        if not _is_collected():
+            return False
+        self._late.append(action)
+        return True
+
     def _end_late(self) -> None:
-        """End what collected stores left open."""
+        """Do what was put off."""
         while self._late:
             try:
-                key, at = self._late.pop()
+                action = self._late.pop(0)
             except IndexError:  # another thread was faster
                 return
-            self._close_guest(key, at)
-
-    # The bridge's own metrics.
-
-    def _observe(self) -> None:
-        meter = self._signals.meter("wasmscope", own_version())
-        reference = weakref.ref(self)
-
-        def observe(pick: Callable[[ModuleUsage], float | None]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-            def callback(_options: CallbackOptions) -> Iterable[Observation]:
-                bridge = reference()
-                # Nothing is ended in the middle of a collection of metrics.
-                for usage in () if bridge is None else bridge._usage():
-                    value = pick(usage)
-                    if value is not None:
-                        yield Observation(value, _usage_attributes(usage.module, usage.tenant))
-
-            return callback
-
-        def rejected(_options: CallbackOptions) -> Iterable[Observation]:
-            bridge = reference()
-            for (module, tenant, reason), count in ({} if bridge is None else bridge.rejected()).items():
-                yield Observation(count, {**_usage_attributes(module, tenant), "reason": reason})
-
-        counter = meter.create_observable_counter
-        gauge = meter.create_observable_up_down_counter
-        counter("wasm.calls", [observe(lambda u: u.calls)], "{call}", "Calls from the host into the guest")
-        counter(
-            "wasm.call.errors",
-            [observe(lambda u: u.errors)],
-            "{call}",
-            "Calls that trapped, raised or exited with an error",
-        )
-        counter("wasm.cpu.time", [observe(lambda u: u.cpu_ns / 1e9)], "s", "Thread CPU time of guest code")
-        counter("wasm.host.time", [observe(lambda u: u.host_ns / 1e9)], "s", "Wall time in host functions")
-        counter("wasm.telemetry.time", [observe(lambda u: u.telemetry_ns / 1e9)], "s", "Wall time in telemetry calls")
-        counter("wasm.fuel.consumed", [observe(lambda u: u.fuel)], "{fuel}", "Fuel consumed")
-        gauge("wasm.instances", [observe(lambda u: u.instances)], "{instance}", "Live instances")
-        gauge("wasm.memory.usage", [observe(lambda u: u.memory_bytes)], "By", "Linear memory of live instances")
-        gauge("wasm.memory.peak", [observe(lambda u: u.memory_peak_bytes)], "By", "The most linear memory so far")
-        counter("wasmscope.rejected", [rejected], "{record}", "Guest telemetry that could not be used, by reason")
+            action()
 
 
 class BridgeLinker(wasmtime.Linker):
@@ -566,10 +624,6 @@ def _inject_with(propagator: TextMapPropagator, carrier: dict[str, str], context
     # The default setter's type is for any mutable mapping, which the parameter's type does not say.
     setter: Any = default_setter
     propagator.inject(carrier, context, setter)
-
-
-def _usage_attributes(module: str, tenant: str | None) -> dict[str, str]:
-    return {WASM_MODULE_NAME: module} if tenant is None else {WASM_MODULE_NAME: module, WASM_TENANT: tenant}
 
 
 def _is_collected() -> bool:

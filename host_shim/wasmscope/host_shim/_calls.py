@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Token
 from typing import Final, ParamSpec
 
@@ -20,6 +20,7 @@ from opentelemetry.trace import (
 
 from wasmscope.host_shim._accounting import CallCost, Usage
 from wasmscope.host_shim._clock import Stretch, ThreadClock
+from wasmscope.host_shim._collected import StoreCalls
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._packed import Attributes
 from wasmscope.host_shim._runtime import GuestStore
@@ -75,6 +76,10 @@ class CallFrame:
         reported: What the guest last said by ``exception``, or None.
         pending: What interrupted a telemetry call (a KeyboardInterrupt), for the host to raise when the guest is done.
         counts: Whether it counts as a call.
+        late_ns: How long its records took to be passed on when it was over.
+        number: Its number in a store with a collector.
+        store_calls: The calls of its store, if that has a collector.
+        saved: What the collector knew of the call around it, to be put back.
     """
 
     __slots__ = (
@@ -90,11 +95,15 @@ class CallFrame:
         "duration_ns",
         "entered",
         "is_stale",
+        "late_ns",
+        "number",
         "outer",
         "pending",
         "previous",
         "reported",
+        "saved",
         "span",
+        "store_calls",
         "stretch",
         "tables",
         "target",
@@ -117,6 +126,10 @@ class CallFrame:
         self.reported: str | None = None
         self.pending: BaseException | None = None
         self.counts = counts
+        self.number = 0
+        self.late_ns = 0
+        self.saved = b""
+        self.store_calls: StoreCalls | None = None
         self._token: Token[Context] | None = None
         self._fuel_before: int | None = None
         self._fuel_after: int | None = None
@@ -159,8 +172,10 @@ class Caller:
         "_guest",
         "_is_closed",
         "_memory_bytes",
+        "_number",
         "_running",
         "_store",
+        "_store_calls",
         "_store_key",
         "_tracer",
         "_usage",
@@ -177,8 +192,14 @@ class Caller:
         running: dict[int, CallFrame],
         store_key: int,
         end_late: Callable[[], None],
+        store_calls: Mapping[int, StoreCalls],
+        number: int,
     ) -> None:
         self._guest = guest
+        # The calls of stores that have a collector, and the guest's number there. It may be served live itself and
+        # call one that is not.
+        self._store_calls = store_calls
+        self._number = number
         self._tracer = tracer
         self._clock = clock
         self._calls = calls
@@ -216,12 +237,18 @@ class Caller:
             span = NonRecordingSpan(get_current_span(parent).get_span_context())
         context = set_span_in_context(span, parent)
         calls, guest = self._calls, self._guest
+        key = self._store_key
+        store_calls = self._store_calls.get(key)
+        if store_calls is not None:
+            context = store_calls.context(context, span)
         frame = CallFrame(span, context, calls.frame, guest.frame, counts=not is_instantiation)
         frame._token = attach(context)
         calls.frame = guest.frame = frame
-        key = self._store_key
         frame._store_outer = self._running.get(key)
         self._running[key] = frame
+        if store_calls is not None:
+            frame.store_calls = store_calls
+            self._or_pending(frame, store_calls.begin, frame, self._number, frame._store_outer)
         frame._fuel_before = self._store.fuel()
         # Last, so that only the call itself is measured.
         frame.stretch = guest.stretch = self._clock.push(is_guest=True)
@@ -252,6 +279,11 @@ class Caller:
             failure: How it failed, or None if it returned.
         """
         fuel_after = frame._fuel_after
+        reason = None
+        if failure is not None and failure.is_error:
+            reason = frame.reported or failure.message
+        if frame.store_calls is not None:
+            reason = self._end_collected(frame.store_calls, frame, failure, reason)
         memory = self._guest.memory
         memory_bytes = None if memory is None else memory.size_bytes()
         fuel = None
@@ -265,9 +297,9 @@ class Caller:
         stretch = frame.stretch
         cost = CallCost(
             cpu_ns=frame.cpu_ns,
-            host_ns=stretch.host_ns + stretch.telemetry_ns,
-            telemetry_ns=stretch.telemetry_ns,
-            duration_ns=frame.duration_ns,
+            host_ns=stretch.host_ns + stretch.telemetry_ns + frame.late_ns,
+            telemetry_ns=stretch.telemetry_ns + frame.late_ns,
+            duration_ns=frame.duration_ns + frame.late_ns,
             fuel=fuel,
             memory_bytes=memory_bytes,
         )
@@ -289,13 +321,36 @@ class Caller:
         self._memory_bytes += grown
         self._usage.add_call(cost, grown_bytes=grown, is_call=frame.counts, is_error=is_error and frame.counts)
         # Last, and whatever the application's processors make of it.
-        if failure is not None and is_error:
-            reason = frame.reported or failure.message
+        if failure is not None and reason is not None:
             for spans in {guest.spans, *frame.tables}:
                 spans.fail(frame, reason, failure.event())
             self._try(self._fail, frame.span, reason, failure)
         self._try(self._finish, frame.span, cost, failure)
         return cost
+
+    def _end_collected(
+        self, calls: StoreCalls, frame: CallFrame, failure: Failure | None, reason: str | None
+    ) -> str | None:
+        """End a call for the collector; gives the reason of its failure, if it failed."""
+        if failure is not None:
+            self._or_pending(frame, calls.has_failed)
+        if failure is not None and reason is not None:
+            reason = calls.reported(frame) or reason
+            self._or_pending(frame, calls.fail, frame, reason, failure.event())
+        # What was passed on in the middle of the call is charged to it already.
+        calls.passed_ns = 0
+        self._or_pending(frame, calls.end, frame, frame._store_outer)
+        frame.late_ns = calls.passed_ns
+        return reason
+
+    def _or_pending(self, frame: CallFrame, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Do something for a call; what interrupts it is raised when the call has ended."""
+        try:
+            function(*args, **kwargs)
+        except Exception as error:
+            self._guest.failed(error)
+        except BaseException as error:
+            frame.pending = frame.pending or error
 
     def _try(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         try:

@@ -188,7 +188,9 @@ class Collectors:
 
     def _failed(self, key: int, number: int, error: BaseException) -> None:
         collector = self._stores.get(key)
-        link = None if collector is None else collector.links.get(number)
+        # Calls for the time do not say whose they are: an interrupt is the call's, and that is the thread's.
+        links = {} if collector is None else collector.links
+        link = links.get(number) or next(iter(links.values()), None)
         if link is not None:
             link.guest.failed(error)
         else:
@@ -207,8 +209,8 @@ class Collectors:
                 pack(space, at, 0)
                 return 0
             except BaseException as error:
-                pack(space, at, _E_IO)
                 self._failed(env, -1, error)
+                pack(space, at, _E_IO)
                 return 0
 
         return shielded(clock_time_get)

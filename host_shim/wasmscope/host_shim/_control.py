@@ -71,7 +71,6 @@ class Control(IntEnum):
     SCRATCH_POINTER = 176
     SCRATCH_CAPACITY = 180
     TEXT_POINTER = 184
-    TEXT_LENGTH = 188
     # The configuration.
     LIMIT_BODY = 256
     LIMIT_VALUE = 260
@@ -119,9 +118,11 @@ class Control(IntEnum):
     ROOT_EXTRA_LENGTH = 440
     ROOT_EXTRA_POINTER = 444
     ROOT_EXTRA_CAPACITY = 448
+    ROOT_SITE_POINTER = 452
+    ROOT_SITE_LENGTH = 456
 
 
-CONTROL_BYTES: Final = 452
+CONTROL_BYTES: Final = 460
 
 
 class Block(IntEnum):
@@ -145,7 +146,7 @@ class Block(IntEnum):
 
 
 REASONS: Final = (
-    "body_cut",
+    "",
     "no_memory",
     "out_of_bounds",
     "utf8",

@@ -16,6 +16,7 @@ import re
 import struct
 import sys
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import wasmtime
@@ -53,6 +54,9 @@ CALLBACK: Final = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_vo
 # How wasmtime-py's trampoline calls the trap that it makes of an exception, as a line of the text of the failure.
 _RAISED: Final = re.compile(r"^\s*(\d+: )?python exception$", re.MULTILINE)
 _MOST_PAGES: Final = 65_536
+# As wasmtime says it of its own accord.
+_INTERRUPTED: Final = b"wasm trap: interrupt"
+_FAR_TICKS: Final = 1 << 62
 
 # (module (import "p" "f" (func (param i32 i64 f64) (result i64))) (memory (export "memory") 1)
 #  (func (export "r") (result i64) i32.const -2 i64.const -3 f64.const 0.5 call 0))
@@ -92,6 +96,7 @@ class Native:
         self.memory_data_size = bind("wasmtime_memory_data_size", size, void, void)
         self._caller_export = bind("wasmtime_caller_export_get", ctypes.c_bool, void, ctypes.c_char_p, size, void)
         self._trap_new = bind("wasmtime_trap_new", size, ctypes.c_char_p, size)
+        self._error_new = bind("wasmtime_error_new", size, ctypes.c_char_p)
         self._func_new = bind("wasmtime_func_new_unchecked", None, void, void, void, void, void, void)
         self._linker_define = bind(
             "wasmtime_linker_define_func_unchecked",
@@ -339,6 +344,40 @@ class Native:
                 return False
             is_same: bool = self.memory_data(context, address) == before
             return is_same
+
+    def on_epoch(self, store: wasmtime.Store, ticks: int, callback: Callable[[int], bool]) -> None:
+        """Have a function called whenever a store's epoch deadline is reached, instead of ending the guest.
+
+        Args:
+            store: The store. Its next deadline is so many ticks away.
+            ticks: How many ticks of the engine's epoch to the next deadline, each time.
+            callback: Gets the address of the store's context, and says whether the guest may go on; if not, it is
+                interrupted as by a deadline. It does not raise. The deadline is far away while it runs.
+        """
+        from wasmtime import _ffi
+
+        u64, u8 = ctypes.c_uint64, ctypes.c_uint8
+        text = _INTERRUPTED
+
+        def reached(context: int, _data: int, ticks_at: int, kind_at: int) -> int:
+            set_deadline(context, _FAR_TICKS)
+            if callback(context):
+                u64.from_address(ticks_at).value = ticks
+                u8.from_address(kind_at).value = 0
+                return 0
+            error: int = self._error_new(text)
+            return error
+
+        void = ctypes.c_void_p
+        set_deadline = ctypes.PYFUNCTYPE(None, void, u64)(("wasmtime_context_set_epoch_deadline", _ffi.dll))
+        kind = ctypes.CFUNCTYPE(ctypes.c_size_t, void, void, void, void)
+        raw = kind(reached)
+        set_callback = ctypes.PYFUNCTYPE(None, void, kind, void, void)(
+            ("wasmtime_store_epoch_deadline_callback", _ffi.dll)
+        )
+        self.hold(store_address(store), raw)
+        set_callback(ctypes.cast(store.ptr(), void), raw, None, None)
+        store.set_epoch_deadline(ticks)
 
     def memory_address(self, memory: wasmtime.Memory) -> Any:
         """Give the wasmtime_memory_t of a memory."""
