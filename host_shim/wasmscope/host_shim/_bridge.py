@@ -34,7 +34,7 @@ from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._instance import CallRunner, GuestInstance
 from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._link import Binding, Natives, is_watch
-from wasmscope.host_shim._own_metrics import observe
+from wasmscope.host_shim._own_metrics import observe, observe_pipeline
 from wasmscope.host_shim._plan import ImportPlan, plan_imports
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
 from wasmscope.host_shim._signals import Inject, ModuleIdentity, Signals
@@ -146,7 +146,9 @@ class Bridge:
                 flush=self._flusher.request,
                 later=self._later,
             )
-        observe(self._signals.meter("wasmscope", own_version()), self)
+        meter = self._signals.meter("wasmscope", own_version())
+        observe(meter, self)
+        observe_pipeline(meter, self._deliveries)
 
     # Instances.
 

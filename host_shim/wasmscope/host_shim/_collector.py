@@ -52,6 +52,7 @@ _I64: Final = struct.Struct("<q")
 _HOST_ARGS: Final = struct.Struct("<I12xI12x")
 _CLOCK_ARGS: Final = struct.Struct("<32xI")
 _OUT: Final = struct.Struct("<8I")
+_BLOCK: Final = struct.Struct("<8I6Q")
 _WORD: Final = struct.Struct("<Q")
 _HALF: Final = struct.Struct("<I")
 _SCRATCH: Final = struct.Struct("<II")
@@ -70,6 +71,7 @@ class Drained:
         logs: Fields of OTLP's ``ScopeLogs``, each a log record.
         log_count: How many they are.
         metrics: What `StoreCollector.call` of ``drain_metrics`` wrote.
+        counters: What the guest told in its life so far: the counters of its block from `Block.SPANS_STARTED` on.
     """
 
     spans: bytes
@@ -77,6 +79,7 @@ class Drained:
     logs: bytes
     log_count: int
     metrics: bytes
+    counters: tuple[int, ...] = (0,) * 6
 
 
 class Collectors:
@@ -427,8 +430,8 @@ class StoreCollector:
             number: The guest's number.
         """
         block = self.links[number].block
-        spans, span_bytes, span_count, logs, log_bytes, log_count, metrics, metric_bytes = _OUT.unpack_from(
-            self._space, self.base + block
+        spans, span_bytes, span_count, logs, log_bytes, log_count, metrics, metric_bytes, *counters = (
+            _BLOCK.unpack_from(self._space, self.base + block)
         )
         drained = Drained(
             self.read(spans, span_bytes) if span_bytes else b"",
@@ -436,6 +439,7 @@ class StoreCollector:
             self.read(logs, log_bytes) if log_bytes else b"",
             log_count,
             self.read(metrics, metric_bytes) if metric_bytes else b"",
+            tuple(counters),
         )
         _OUT.pack_into(self._space, self.base + block, spans, 0, 0, logs, 0, 0, metrics, 0)
         out = self.control + Control.OUT_BYTES

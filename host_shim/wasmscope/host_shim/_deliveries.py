@@ -22,6 +22,7 @@ from wasmscope.delivery import (
     SamplerPolicies,
     Scope,
     SdkDelivery,
+    SenderStats,
     policies,
     prefers_delta,
     prefers_exponential,
@@ -29,6 +30,7 @@ from wasmscope.delivery import (
 )
 from wasmscope.errors import ConfigurationError
 from wasmscope.host_shim._control import CollectorSettings
+from wasmscope.host_shim._flow import CountedSink, Flow, FlowTotals
 from wasmscope.host_shim._signals import ModuleIdentity
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ class Deliveries:
         self._sdk = SdkDelivery(
             tracer_provider=tracer_provider, meter_provider=meter_provider, logger_provider=logger_provider
         )
+        self._flow = FlowTotals()
         self._lock = threading.Lock()
         self._sender = sender
         self._owns_sender = False
@@ -163,10 +166,13 @@ class Deliveries:
             identity: Whose it is.
             decode: Decodes its attribute sets.
         """
+        sink: Sink
         if name == "otlp":
             sender, metrics = self._otlp()
-            return _OtlpSink(sender, metrics, identity, decode)
-        return _SdkSink(self._sdk, identity, decode)
+            sink = _OtlpSink(sender, metrics, identity, decode)
+        else:
+            sink = _SdkSink(self._sdk, identity, decode)
+        return CountedSink(sink, self._flow, identity.name, identity.tenant)
 
     def _otlp(self) -> tuple[OtlpSender, _Metrics]:
         with self._lock:
@@ -183,9 +189,23 @@ class Deliveries:
         """What sends OTLP, if it was needed."""
         return self._sender if self._metrics is not None else None
 
+    def flow(self) -> dict[tuple[str, str | None], Flow]:
+        """Give what went through collectors so far, by module and tenant."""
+        return self._flow.snapshot()
+
+    def sent(self) -> SenderStats | None:
+        """Give what the sender did so far, for whomever; None if it was not needed here."""
+        sender = self.sender
+        return None if sender is None else sender.stats()
+
     def lost(self) -> dict[tuple[str, str], int]:
-        """Give how many records the ``sdk`` delivery lost, by signal and reason."""
-        return {(str(signal), str(reason)): count for (signal, reason), count in self._sdk.lost().items()}
+        """Give how many records were lost on this side of the sender, by signal and reason."""
+        lost = {(str(signal), str(reason)): count for (signal, reason), count in self._sdk.lost().items()}
+        metrics = self._metrics
+        if metrics is not None and metrics.streams.dropped:
+            key = ("metrics", "instrument_count")
+            lost[key] = lost.get(key, 0) + metrics.streams.dropped
+        return lost
 
     def force_flush(self) -> None:
         """Send what waits to be sent."""
