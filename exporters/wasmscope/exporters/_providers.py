@@ -19,9 +19,9 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
 
+from wasmscope.delivery._target import SignalName
 from wasmscope.errors import ConfigurationError
 from wasmscope.exporters._delivery import Destination, FailureLog
-from wasmscope.exporters._otlp import SignalName
 from wasmscope.exporters._plugins import check_names, is_registered, listed, load, one_line
 from wasmscope.exporters._recording import Recording
 from wasmscope.exporters._wiring import Wiring

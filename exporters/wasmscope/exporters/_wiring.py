@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from wasmscope.delivery._target import OtlpTarget, Protocol, SignalName, otlp_target
 from wasmscope.errors import ConfigurationError
 from wasmscope.exporters._delivery import (
     CountedLogs,
@@ -22,7 +23,6 @@ from wasmscope.exporters._delivery import (
     Destination,
     FailureLog,
 )
-from wasmscope.exporters._otlp import OtlpTarget, Protocol, SignalName, otlp_target
 from wasmscope.exporters._plugins import listed, load, one_line
 
 __all__ = ["Wiring"]
@@ -33,6 +33,10 @@ _OTLP_NAMES: Final[dict[str, Protocol | None]] = {
     "otlp": None,
     "otlp_proto_grpc": "grpc",
     "otlp_proto_http": "http/protobuf",
+}
+_ENTRY_POINTS: Final[dict[Protocol, str]] = {
+    "grpc": "otlp_proto_grpc",
+    "http/protobuf": "otlp_proto_http",
 }
 
 
@@ -84,9 +88,9 @@ class Wiring:
             else:
                 self._add(load(variable, group, name), {}, self._destination(name))
         for target in targets:
-            arguments = {"endpoint": target.endpoint} if target.endpoint else {}
+            arguments = {"endpoint": target.url} if target.is_given else {}
             destination = self._destination(target.name, target.protocol)
-            self._add(load(variable, group, target.entry_point), arguments, destination)
+            self._add(load(variable, group, _ENTRY_POINTS[target.protocol]), arguments, destination)
 
     def add_json(self, stream: TextIO) -> None:
         """Add exporters that write OTLP as JSON lines."""

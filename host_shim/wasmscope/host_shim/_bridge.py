@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import time_ns
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -17,7 +17,7 @@ import wasmtime
 from opentelemetry import propagate
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.metrics import MeterProvider
 from opentelemetry.propagators.textmap import TextMapPropagator, default_setter
 from opentelemetry.trace import TracerProvider
 
@@ -30,6 +30,7 @@ from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._instance import CallRunner, GuestInstance
 from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._link import Binding, Natives, is_watch
+from wasmscope.host_shim._own_metrics import observe
 from wasmscope.host_shim._plan import ImportPlan, plan_imports
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
 from wasmscope.host_shim._signals import Inject, ModuleIdentity, Signals
@@ -38,7 +39,6 @@ from wasmscope.host_shim._version import version as own_version
 from wasmscope.host_shim._wasi import Environment, Stdio, StdioMode
 from wasmscope.host_shim._wasmtime import StoreFuel
 from wasmscope.host_shim._wasmtime_ffi import Native, store_address
-from wasmscope.host_shim.attributes import WASM_MODULE_NAME, WASM_TENANT
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -120,7 +120,7 @@ class Bridge:
         self._running: dict[int, CallFrame] = {}
         self._plans: weakref.WeakKeyDictionary[wasmtime.Module, ImportPlan] = weakref.WeakKeyDictionary()
         self._natives = Natives(Native.load() if native else None, self._arrive)
-        self._observe()
+        observe(self._signals.meter("wasmscope", own_version()), self)
 
     # Instances.
 
@@ -300,9 +300,10 @@ class Bridge:
     def usage(self) -> tuple[ModuleUsage, ...]:
         """Give what each module used for each tenant, in the order they first came."""
         self._end_late()
-        return self._usage()
+        return self.usage_now()
 
-    def _usage(self) -> tuple[ModuleUsage, ...]:
+    def usage_now(self) -> tuple[ModuleUsage, ...]:
+        """Give the same without ending anything, as in the middle of a collection of metrics."""
         with self._lock:
             return tuple(usage.snapshot() for usage in self._usages.values())
 
@@ -491,46 +492,6 @@ class Bridge:
                 return
             self._close_guest(key, at)
 
-    # The bridge's own metrics.
-
-    def _observe(self) -> None:
-        meter = self._signals.meter("wasmscope", own_version())
-        reference = weakref.ref(self)
-
-        def observe(pick: Callable[[ModuleUsage], float | None]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-            def callback(_options: CallbackOptions) -> Iterable[Observation]:
-                bridge = reference()
-                # Nothing is ended in the middle of a collection of metrics.
-                for usage in () if bridge is None else bridge._usage():
-                    value = pick(usage)
-                    if value is not None:
-                        yield Observation(value, _usage_attributes(usage.module, usage.tenant))
-
-            return callback
-
-        def rejected(_options: CallbackOptions) -> Iterable[Observation]:
-            bridge = reference()
-            for (module, tenant, reason), count in ({} if bridge is None else bridge.rejected()).items():
-                yield Observation(count, {**_usage_attributes(module, tenant), "reason": reason})
-
-        counter = meter.create_observable_counter
-        gauge = meter.create_observable_up_down_counter
-        counter("wasm.calls", [observe(lambda u: u.calls)], "{call}", "Calls from the host into the guest")
-        counter(
-            "wasm.call.errors",
-            [observe(lambda u: u.errors)],
-            "{call}",
-            "Calls that trapped, raised or exited with an error",
-        )
-        counter("wasm.cpu.time", [observe(lambda u: u.cpu_ns / 1e9)], "s", "Thread CPU time of guest code")
-        counter("wasm.host.time", [observe(lambda u: u.host_ns / 1e9)], "s", "Wall time in host functions")
-        counter("wasm.telemetry.time", [observe(lambda u: u.telemetry_ns / 1e9)], "s", "Wall time in telemetry calls")
-        counter("wasm.fuel.consumed", [observe(lambda u: u.fuel)], "{fuel}", "Fuel consumed")
-        gauge("wasm.instances", [observe(lambda u: u.instances)], "{instance}", "Live instances")
-        gauge("wasm.memory.usage", [observe(lambda u: u.memory_bytes)], "By", "Linear memory of live instances")
-        gauge("wasm.memory.peak", [observe(lambda u: u.memory_peak_bytes)], "By", "The most linear memory so far")
-        counter("wasmscope.rejected", [rejected], "{record}", "Guest telemetry that could not be used, by reason")
-
 
 class BridgeLinker(wasmtime.Linker):
     """A `wasmtime.Linker` whose host functions all go through `Bridge.host_function`."""
@@ -566,10 +527,6 @@ def _inject_with(propagator: TextMapPropagator, carrier: dict[str, str], context
     # The default setter's type is for any mutable mapping, which the parameter's type does not say.
     setter: Any = default_setter
     propagator.inject(carrier, context, setter)
-
-
-def _usage_attributes(module: str, tenant: str | None) -> dict[str, str]:
-    return {WASM_MODULE_NAME: module} if tenant is None else {WASM_MODULE_NAME: module, WASM_TENANT: tenant}
 
 
 def _is_collected() -> bool:

@@ -20,6 +20,7 @@ from opentelemetry.trace import (
 
 from wasmscope.host_shim._accounting import CallCost, Usage
 from wasmscope.host_shim._clock import Stretch, ThreadClock
+from wasmscope.host_shim._collected import CollectedGuest, StoreCalls
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._packed import Attributes
 from wasmscope.host_shim._runtime import GuestStore
@@ -75,6 +76,8 @@ class CallFrame:
         reported: What the guest last said by ``exception``, or None.
         pending: What interrupted a telemetry call (a KeyboardInterrupt), for the host to raise when the guest is done.
         counts: Whether it counts as a call.
+        number: Its number in a store with a collector.
+        saved: What the collector knew of the call around it, to be put back.
     """
 
     __slots__ = (
@@ -90,10 +93,12 @@ class CallFrame:
         "duration_ns",
         "entered",
         "is_stale",
+        "number",
         "outer",
         "pending",
         "previous",
         "reported",
+        "saved",
         "span",
         "stretch",
         "tables",
@@ -117,6 +122,8 @@ class CallFrame:
         self.reported: str | None = None
         self.pending: BaseException | None = None
         self.counts = counts
+        self.number = 0
+        self.saved = b""
         self._token: Token[Context] | None = None
         self._fuel_before: int | None = None
         self._fuel_after: int | None = None
@@ -155,6 +162,7 @@ class Caller:
         "_attributes",
         "_calls",
         "_clock",
+        "_collected",
         "_end_late",
         "_guest",
         "_is_closed",
@@ -177,8 +185,11 @@ class Caller:
         running: dict[int, CallFrame],
         store_key: int,
         end_late: Callable[[], None],
+        collected: CollectedGuest | None = None,
     ) -> None:
         self._guest = guest
+        # The same guest as the collector of its store knows it, or None if it is served live.
+        self._collected = collected
         self._tracer = tracer
         self._clock = clock
         self._calls = calls
@@ -215,13 +226,17 @@ class Caller:
             self._guest.failed(error)
             span = NonRecordingSpan(get_current_span(parent).get_span_context())
         context = set_span_in_context(span, parent)
-        calls, guest = self._calls, self._guest
+        calls, guest, collected = self._calls, self._guest, self._collected
+        if collected is not None:
+            context = collected.calls.context(context, span)
         frame = CallFrame(span, context, calls.frame, guest.frame, counts=not is_instantiation)
         frame._token = attach(context)
         calls.frame = guest.frame = frame
         key = self._store_key
         frame._store_outer = self._running.get(key)
         self._running[key] = frame
+        if collected is not None:
+            self._try(collected.calls.begin, frame, collected.number, frame._store_outer)
         frame._fuel_before = self._store.fuel()
         # Last, so that only the call itself is measured.
         frame.stretch = guest.stretch = self._clock.push(is_guest=True)
@@ -252,6 +267,11 @@ class Caller:
             failure: How it failed, or None if it returned.
         """
         fuel_after = frame._fuel_after
+        reason = None
+        if failure is not None and failure.is_error:
+            reason = frame.reported or failure.message
+        if self._collected is not None:
+            reason = self._end_collected(self._collected.calls, frame, failure, reason)
         memory = self._guest.memory
         memory_bytes = None if memory is None else memory.size_bytes()
         fuel = None
@@ -289,13 +309,25 @@ class Caller:
         self._memory_bytes += grown
         self._usage.add_call(cost, grown_bytes=grown, is_call=frame.counts, is_error=is_error and frame.counts)
         # Last, and whatever the application's processors make of it.
-        if failure is not None and is_error:
-            reason = frame.reported or failure.message
-            for spans in {guest.spans, *frame.tables}:
+        if failure is not None and reason is not None:
+            own = () if self._collected is not None else (guest.spans,)
+            for spans in {*own, *frame.tables}:
                 spans.fail(frame, reason, failure.event())
             self._try(self._fail, frame.span, reason, failure)
         self._try(self._finish, frame.span, cost, failure)
         return cost
+
+    def _end_collected(
+        self, calls: StoreCalls, frame: CallFrame, failure: Failure | None, reason: str | None
+    ) -> str | None:
+        """End a call for the collector; gives the reason of its failure, if it failed."""
+        if failure is not None:
+            self._try(calls.has_failed)
+        if failure is not None and reason is not None:
+            reason = calls.reported(frame) or reason
+            self._try(calls.fail, frame, reason, failure.event())
+        self._try(calls.end, frame, frame._store_outer)
+        return reason
 
     def _try(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import time_ns
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import baggage
 from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span
@@ -12,14 +12,14 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from wasmscope.host_shim._abi import VERSION
 from wasmscope.host_shim._clock import Stretch, ThreadClock
-from wasmscope.host_shim._descriptors import CallSite, DescriptorError, read_callsite, read_instrument
+from wasmscope.host_shim._descriptors import CallSite, DescriptorError, read_callsite
 from wasmscope.host_shim._limits import Limits
+from wasmscope.host_shim._meter import GuestMeter
 from wasmscope.host_shim._packed import Attributes, Packed, fit
-from wasmscope.host_shim._reader import GuestReader
 from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim._runtime import GuestBytes
 from wasmscope.host_shim._shield import is_from_a_signal
-from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals, Recorder
+from wasmscope.host_shim._signals import SEVERITIES, Inject, ModuleIdentity, ModuleSignals
 from wasmscope.host_shim._spans import LOST, GuestSpan, RunningCalls, Spans
 from wasmscope.host_shim._tracestate import TRACEPARENT_BYTES, TRACESTATE_BYTES, is_tracestate
 from wasmscope.host_shim.attributes import LOG_MARKER, TRUNCATED
@@ -43,17 +43,15 @@ _ERROR: Final = 17
 _NEVER: Final = 2
 _ALWAYS: Final = 3
 _W3C: Final = TraceContextTextMapPropagator()
-_OVERFLOW: Final = "otel.metric.overflow"
 # What an event or a link takes, whatever is in it.
 _ITEM_BYTES: Final = 256
 # Attribute lists that are remembered: so many, so long each, so long together.
 _CACHED_LISTS: Final = 256
 _CACHED_BYTES: Final = 1_024
 _ALL_CACHED_BYTES: Final = 65_536
-_ATTRIBUTE_SET_TYPES: Final = (str, bool, int, float)
 
 
-class Guest(GuestReader):
+class Guest(GuestMeter):
     """One instance's side of the ABI: takes numbers and memory, gives records to OpenTelemetry.
 
     Guarantees: for any arguments, no method raises because of what the guest passed, and memory per guest is bounded
@@ -63,7 +61,6 @@ class Guest(GuestReader):
     """
 
     __slots__ = (
-        "_base",
         "_body_bytes",
         "_cached_bytes",
         "_caches",
@@ -71,22 +68,11 @@ class Guest(GuestReader):
         "_emit",
         "_flush",
         "_inject",
-        "_limits",
         "_logs_as_events",
         "_min_severity",
-        "_overflow_set",
-        "_packed",
-        "_recorder_ids",
-        "_recorders",
-        "_registered_bytes",
-        "_set_ids",
-        "_sets",
-        "_signals",
         "_site_ids",
         "_sites",
         "frame",
-        "identity",
-        "spans",
         "stretch",
     )
 
@@ -104,36 +90,23 @@ class Guest(GuestReader):
         logs_as_span_events: bool,
         min_severity: int,
     ) -> None:
-        super().__init__(rejections)
-        self.identity = identity
-        self.spans = Spans(limits, rejections, calls)
+        super().__init__(identity, signals, rejections, limits=limits, spans=Spans(limits, rejections, calls))
         self.frame: CallFrame | None = None
         """The innermost call into this guest that is running."""
         self.stretch: Stretch | None = None
         """The time of the innermost call into this guest that is running."""
-        self._signals = signals
         self._emit = signals.logger.emit
-        self._limits = limits
         self._body_bytes = limits.body_bytes
         self._clock = clock
         self._inject = inject
         self._flush = flush
         self._logs_as_events = logs_as_span_events
         self._min_severity = min_severity
-        self._packed = Packed(limits, rejections)
-        self._base = identity.attributes()
         # For each list in any call site's cache, that cache.
         self._caches: list[dict[bytes, Attributes]] = []
         self._cached_bytes = 0
         self._sites: list[CallSite] = [CallSite("", 0, "", (), self._base)]
         self._site_ids: dict[bytes, int] = {}
-        self._recorders: list[Recorder | None] = [None]
-        self._recorder_ids: dict[tuple[int, int, bytes], int] = {}
-        self._sets: list[Attributes] = [self._base]
-        self._set_ids: dict[bytes, int] = {b"": 0}
-        # Made at the first overflow.
-        self._overflow_set = 0
-        self._registered_bytes = 0
 
     def rename(self, identity: ModuleIdentity, signals: ModuleSignals, rejections: Rejections) -> None:
         """Give a guest that called before it was known its name; what it registered stays valid."""
@@ -145,12 +118,10 @@ class Guest(GuestReader):
         self._emit = signals.logger.emit
         self._packed = Packed(self._limits, rejections)
         self._base.update(identity.attributes())
-        for known in (*(site.attributes for site in self._sites), *self._sets):
-            known.update(self._base)
+        for site in self._sites:
+            site.attributes.update(self._base)
         self._forget_seen()
-        for (kind, number, data), index in self._recorder_ids.items():
-            described = read_instrument(kind, number, data, self._limits, rejections)
-            self._recorders[index] = signals.recorder(described, self._limits.instruments)
+        self._rename_metrics()
 
     def charge(self, duration_s: float) -> None:
         """Charge a telemetry call to the call it was made from.
@@ -260,13 +231,6 @@ class Guest(GuestReader):
         self._sites.append(site)
         return number
 
-    def _may_register(self, size: int) -> bool:
-        """Whether there is room for so many bytes more, which are then taken; counts the refusal."""
-        if self._has_room(self._registered_bytes + self.spans.kept_bytes + size):
-            self._registered_bytes += size
-            return True
-        return False
-
     def _may_hold(self, target: GuestSpan, size: int) -> bool:
         """Whether there is room for so many bytes more on a span, which are then taken; counts the refusal."""
         # The call's own ends with it: it has the same room for itself.
@@ -277,18 +241,6 @@ class Guest(GuestReader):
         if target.handle:
             self.spans.kept_bytes += size
         return True
-
-    def _has_room(self, size: int) -> bool:
-        if size > self._limits.kept_bytes:
-            self.rejections.add("kept_bytes", f"{self._limits.kept_bytes} are kept")
-            return False
-        return True
-
-    def _descriptor(self, pointer: int, size: int) -> bytes | None:
-        if size > self._limits.descriptor_bytes:
-            self.rejections.add("descriptor", f"{size} bytes")
-            return None
-        return self.read(self._still or self._view(), pointer, size)
 
     def enabled(self, callsite: int) -> int:
         """Say whether a record of a call site is kept; the answer holds for the instance's life."""
@@ -589,105 +541,3 @@ class Guest(GuestReader):
         key = self.text(self._still or self._view(), key_pointer, key_size, self._limits.key_bytes)
         value = baggage.get_baggage(key)
         return -1 if value is None else self._give(pointer, capacity, str(value))
-
-    # Metrics.
-
-    def instrument(self, kind: int, number: int, pointer: int, size: int) -> int:
-        """Register an instrument."""
-        data = self._descriptor(pointer, size)
-        if data is None:
-            return 0
-        key = (kind, number, data)
-        known = self._recorder_ids.get(key)
-        if known is not None:
-            return known
-        try:
-            described = read_instrument(kind, number, data, self._limits, self.rejections)
-        except DescriptorError as error:
-            self.rejections.add("descriptor", f"instrument: {error}")
-            return 0
-        is_full = len(self._recorders) > self._limits.instruments
-        recorder = None if is_full else self._signals.recorder(described, self._limits.instruments)
-        if recorder is None:
-            self.rejections.add("instrument_count", f"{self._limits.instruments} are registered")
-            return 0
-        if not self._may_register(size):
-            return 0
-        self._recorder_ids[key] = number = len(self._recorders)
-        self._recorders.append(recorder)
-        return number
-
-    def attribute_set(self, pointer: int, size: int) -> int:
-        """Register a set of attributes for measurements."""
-        if size > self._limits.attributes_bytes:
-            self.rejections.add("attributes_size", f"{size} bytes")
-            return 0
-        data = self.read(self._still or self._view(), pointer, size)
-        if data is None:
-            return 0
-        known = self._set_ids.get(data)
-        if known is not None:
-            return known
-        if len(self._set_ids) > self._limits.attribute_sets or not self._may_register(size):
-            if self._overflow_set == 0:
-                self._overflow_set = len(self._sets)
-                self._sets.append({_OVERFLOW: True, **self._base})
-            return self._overflow_set
-        given: Attributes = {}
-        for name, value in self._packed.decode(data).items():
-            if isinstance(value, _ATTRIBUTE_SET_TYPES) or _is_plain_array(value):
-                given[name] = value
-            else:
-                self.rejections.add("attribute_type", name)
-        self._set_ids[data] = number = len(self._sets)
-        self._sets.append({**given, **self._base})
-        return number
-
-    # Alike, and apart: on this path a Python call for the common part is worth avoiding.
-
-    def measure_i64(self, instrument: int, value: int, attribute_set: int) -> None:
-        """Record a whole number."""
-        try:
-            recorder = self._recorders[instrument]
-        except IndexError:
-            self.rejections.add("instrument", str(instrument))
-            return
-        if recorder is None:
-            return
-        if value < 0 and recorder.is_monotonic:
-            self.rejections.add("measurement", "negative")
-            return
-        try:
-            attributes = self._sets[attribute_set]
-        except IndexError:
-            self.rejections.add("attribute_set", str(attribute_set))
-            attributes = self._sets[0]
-        recorder.record(float(value) if recorder.is_float else value, attributes)
-
-    def measure_f64(self, instrument: int, value: float, attribute_set: int) -> None:
-        """Record a number."""
-        try:
-            recorder = self._recorders[instrument]
-        except IndexError:
-            self.rejections.add("instrument", str(instrument))
-            return
-        if recorder is None:
-            return
-        # The difference is 0 for finite numbers only.
-        if value - value != 0.0 or not recorder.is_float or (value < 0.0 and recorder.is_monotonic):
-            self.rejections.add("measurement", repr(value))
-            return
-        try:
-            attributes = self._sets[attribute_set]
-        except IndexError:
-            self.rejections.add("attribute_set", str(attribute_set))
-            attributes = self._sets[0]
-        recorder.record(value, attributes)
-
-
-def _is_plain_array(value: object) -> bool:
-    """Whether an attribute is an array of one of the plain types, as OpenTelemetry's attributes may be."""
-    if not isinstance(value, tuple):
-        return False
-    kinds: set[type[object]] = {type(item) for item in cast("tuple[object, ...]", value)}
-    return len(kinds) <= 1 and kinds <= set(_ATTRIBUTE_SET_TYPES)

@@ -1,6 +1,5 @@
 """The golden files of this folder and the one switch that rewrites them."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,3 @@ def golden(request: pytest.FixtureRequest) -> GoldenFiles:
     """The files that hold what renderings look like."""
     update = request.config.getoption("--update-golden", default=False)
     return GoldenFiles(Path(__file__).parent / "golden", update=update is True)
-
-
-@pytest.fixture
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away the OTEL_* variables that the tests were started with."""
-    for name in os.environ:
-        if name.startswith("OTEL_"):
-            monkeypatch.delenv(name)

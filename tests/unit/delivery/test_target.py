@@ -1,9 +1,9 @@
-"""Which OTLP exporter is meant."""
+"""Where OTLP goes."""
 
 import pytest
 
+from wasmscope.delivery._target import OtlpTarget, otlp_target
 from wasmscope.errors import ConfigurationError
-from wasmscope.exporters._otlp import OtlpTarget, otlp_target
 
 GENERAL = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
@@ -32,29 +32,29 @@ class TestSwitch:
         """Port 4318 or a path is HTTP, all else gRPC; the signal's path is added for HTTP."""
         target = otlp_target("traces", switch)
 
-        assert (endpoint, name, protocol) == (target.endpoint, target.name, target.protocol)
+        assert (endpoint, name, protocol) == (target.url, target.name, target.protocol)
 
     def test_protocol_from_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The environment's protocol wins over what the endpoint looks like."""
         monkeypatch.setenv(PROTOCOL, "http/protobuf")
-        assert otlp_target("logs", "localhost:4317").endpoint == "http://localhost:4317/v1/logs"
+        assert otlp_target("logs", "localhost:4317").url == "http://localhost:4317/v1/logs"
 
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc")
-        assert otlp_target("logs", "localhost:4318").endpoint == "http://localhost:4318"
+        assert otlp_target("logs", "localhost:4318").url == "http://localhost:4318"
 
     def test_without_endpoint(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The bare switch takes the environment's endpoint, and guesses the protocol from it."""
-        assert OtlpTarget("otlp_proto_grpc", None, "http://localhost:4317", "grpc") == otlp_target("traces", True)
+        assert OtlpTarget("grpc", "http://localhost:4317", "http://localhost:4317") == otlp_target("traces", True)
 
         monkeypatch.setenv(GENERAL, "http://collector:4318")
-        expected = OtlpTarget("otlp_proto_http", None, "http://collector:4318", "http/protobuf")
+        expected = OtlpTarget("http/protobuf", "http://collector:4318/v1/traces", "http://collector:4318")
         assert expected == otlp_target("traces", True)
 
 
 class TestEnvironment:
     def test_default(self) -> None:
         """Nothing set is gRPC to this machine, as in OpenTelemetry's Python SDK."""
-        assert OtlpTarget("otlp_proto_grpc", None, "http://localhost:4317", "grpc") == otlp_target("metrics")
+        assert OtlpTarget("grpc", "http://localhost:4317", "http://localhost:4317") == otlp_target("metrics")
 
     def test_http_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """HTTP has a default of its own."""
@@ -75,6 +75,28 @@ class TestEnvironment:
 
         assert otlp_target("logs").name == "http://special:4317"
         assert otlp_target("traces").name == "http://general:4317"
+
+    def test_urls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The signal's path is added to the general endpoint, and never to a signal's own.
+
+        The endpoints and URLs are example 3 of https://opentelemetry.io/docs/specs/otel/protocol/exporter/.
+        """
+        monkeypatch.setenv(PROTOCOL, "http/protobuf")
+        monkeypatch.setenv(GENERAL, "http://collector:4318/mycollector/")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://collector.example.com/v1/metrics/")
+
+        assert otlp_target("traces").url == "http://collector:4318/mycollector/v1/traces"
+        assert otlp_target("logs").url == "http://collector:4318/mycollector/v1/logs"
+        assert otlp_target("metrics").url == "https://collector.example.com/v1/metrics/"
+
+    def test_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A password in an endpoint is used, and not part of its name."""
+        monkeypatch.setenv(PROTOCOL, "http/protobuf")
+        monkeypatch.setenv(GENERAL, "https://me:secret@collector:4318")
+        target = otlp_target("traces")
+
+        assert target.url == "https://me:secret@collector:4318/v1/traces"
+        assert target.name == "https://collector:4318"
 
     def test_grpc_without_scheme(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """gRPC endpoints may be host:port."""

@@ -1,4 +1,4 @@
-"""Which OTLP exporter is meant, by a switch or by the environment.
+"""Where OTLP goes, by a switch or by the environment.
 
 The rules are those of https://opentelemetry.io/docs/specs/otel/protocol/exporter/ and,
 for what an unset protocol means, those of OpenTelemetry's Python SDK (grpc).
@@ -14,15 +14,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from wasmscope.errors import ConfigurationError
 
-__all__ = ["OtlpTarget", "SignalName", "otlp_target"]
+__all__ = ["OtlpTarget", "Protocol", "SignalName", "otlp_target"]
 
 SignalName = Literal["traces", "metrics", "logs"]
 Protocol = Literal["grpc", "http/protobuf"]
 
-_ENTRY_POINTS: Final[dict[Protocol, str]] = {
-    "grpc": "otlp_proto_grpc",
-    "http/protobuf": "otlp_proto_http",
-}
 _DEFAULTS: Final[dict[Protocol, str]] = {
     "grpc": "http://localhost:4317",
     "http/protobuf": "http://localhost:4318",
@@ -35,19 +31,20 @@ _SIGNAL_PATH: Final = re.compile(r"/v1/(traces|metrics|logs)/?$")
 
 @dataclass(frozen=True, slots=True)
 class OtlpTarget:
-    """An OTLP exporter that is still to be made.
+    """Where a signal goes by OTLP.
 
     Attributes:
-        entry_point: Under which name the exporter's class is registered.
-        endpoint: What to give it as endpoint; None if it finds that in the environment.
-        name: The endpoint as people know it, without the path of a signal.
-        protocol: Which OTLP protocol it speaks.
+        protocol: Which OTLP protocol is spoken there.
+        url: Where requests go. For HTTP the whole URL, with the signal's path; for gRPC as it was given: a URL, or
+            host:port.
+        name: The endpoint as people know it: without the path of a signal, and without a password.
+        is_given: Whether a switch said so, and not the environment.
     """
 
-    entry_point: str
-    endpoint: str | None
-    name: str
     protocol: Protocol
+    url: str
+    name: str
+    is_given: bool = False
 
 
 def otlp_target(
@@ -76,14 +73,20 @@ def otlp_target(
         looks_like_http = parts is not None and (parts.port == _HTTP_PORT or parts.path not in {"", "/"})
         protocol = "http/protobuf" if switch and looks_like_http else "grpc"
     if parts is None or endpoint is None:
-        return OtlpTarget(_ENTRY_POINTS[protocol], None, _DEFAULTS[protocol], protocol)
+        return OtlpTarget(protocol, _url(_DEFAULTS[protocol], signal, protocol), _DEFAULTS[protocol])
     if protocol == "http/protobuf" and parts.scheme not in {"http", "https"}:
         raise ConfigurationError(f"{source}={endpoint!r} is not a URL; {_EXAMPLE}")
     base = _SIGNAL_PATH.sub("", endpoint).rstrip("/")
-    if given is None:
-        return OtlpTarget(_ENTRY_POINTS[protocol], None, base, protocol)
-    full = f"{base}/v1/{signal}" if protocol == "http/protobuf" else base
-    return OtlpTarget(_ENTRY_POINTS[protocol], full, base, protocol)
+    name = base.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if "@" in parts.netloc else base
+    if given is not None:
+        return OtlpTarget(protocol, _url(base, signal, protocol), name, is_given=True)
+    # A signal's own endpoint is a whole URL; the general one is what paths are added to.
+    url = _url(endpoint, signal, protocol) if source == _ENDPOINT else endpoint
+    return OtlpTarget(protocol, url, name)
+
+
+def _url(base: str, signal: SignalName, protocol: Protocol) -> str:
+    return f"{base.removesuffix('/')}/v1/{signal}" if protocol == "http/protobuf" else base
 
 
 def _endpoint(signal: SignalName, given: str | None) -> tuple[str, str | None]:

@@ -1,0 +1,454 @@
+"""Guests whose telemetry a collector keeps: the bridge's side of it, one object a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from struct import Struct
+from typing import TYPE_CHECKING, Final, Protocol
+
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    TraceState,
+    get_current_span,
+    set_span_in_context,
+)
+
+from wasmscope.host_shim._call_context import CURRENT, CallContext, span_context_of
+from wasmscope.host_shim._limits import Limits
+from wasmscope.host_shim._packer import pack_attributes
+from wasmscope.host_shim._rejections import Rejections
+from wasmscope.host_shim._spans import LOST, GuestSpan, RunningCalls, Spans
+
+if TYPE_CHECKING:
+    from wasmscope.host_shim._calls import CallFrame
+    from wasmscope.host_shim._collector import Drained, StoreCollector
+
+__all__ = ["REASONS", "CollectedGuest", "CollectedSpans", "Sink", "StoreCalls"]
+
+# Offsets and layouts are those of host_shim/collector/README.md.
+_FRAME: Final = Struct("<Q16s8sI4BIIQ64x")
+_FRAME_AT: Final = 8
+_SAVED: Final = Struct("<120s")
+_CURRENT_IN_SAVED: Final = 56
+_STATE: Final = Struct("<6I")
+_STATE_AT: Final = 128
+_U32: Final = Struct("<I")
+_U64: Final = Struct("<Q")
+_BASE_AT: Final = 52
+_OUT_AT: Final = 140
+_OLDEST_AT: Final = 152
+_REPORTED: Final = Struct("<QII")
+_REPORTED_AT: Final = 160
+_DETAIL: Final = Struct("<II")
+_DETAIL_AT: Final = 184
+_REJECTIONS: Final = Struct("<64I")
+_REJECTIONS_AT: Final = 128
+_CONTEXT: Final = Struct("<16s8sBB6xI")
+_KEPT: Final = Struct("<16s8sBI")
+_TRACE_FLAGS: Final = 0x03
+_NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
+
+REASONS: Final = (
+    "",
+    *[
+        "no_memory",
+        "out_of_bounds",
+        "utf8",
+        "attribute",
+        "attribute_type",
+        "attribute_field",
+        "attribute_reserved",
+        "attribute_key",
+        "attributes_size",
+        "attribute_count",
+        "attribute_elements",
+        "attribute_depth",
+        "severity",
+        "kind",
+        "status",
+        "ended",
+        "not_entered",
+        "descriptor",
+        "callsite",
+        "instrument",
+        "attribute_set",
+        "handle",
+        "traceparent",
+        "tracestate",
+        "measurement",
+        "event_count",
+        "link_count",
+        "open_spans",
+        "span_depth",
+        "callsite_count",
+        "instrument_count",
+        "kept_bytes",
+        "internal",
+        "interrupted",
+        "buffer_full",
+    ],
+)
+"""Reasons of rejections by the collector's number."""
+
+
+class Sink(Protocol):
+    """Where a guest's finished records go.
+
+    Guarantees: `deliver` does not raise.
+    """
+
+    def deliver(self, drained: Drained) -> None:
+        """Take what was in the guest's buffers."""
+        ...
+
+
+class CollectedSpans(Spans):
+    """The spans of one guest as the host's side of the ABI sees them; the collector has them.
+
+    Of what a table of spans can do, this does what is asked for in such a guest: the guest's own calls go to the
+    collector.
+    """
+
+    __slots__ = ("_guest",)
+
+    def __init__(self, guest: CollectedGuest, limits: Limits, rejections: Rejections, calls: RunningCalls) -> None:
+        """Stand for a guest's spans.
+
+        Args:
+            guest: The guest.
+            limits: Its limits.
+            rejections: Counts what cannot be done.
+            calls: The calls that run.
+        """
+        super().__init__(limits, rejections, calls)
+        self._guest = guest
+
+    def target(self, handle: int) -> GuestSpan | None:
+        """Resolve the current span, be it the guest's or the host's span of the call; None for any other handle."""
+        frame = self._calls.frame
+        if frame is None or handle != 0:
+            return None
+        span = frame.context.span() if isinstance(frame.context, CallContext) else frame.span
+        # What the host does to a guest's span is bounded by the collector.
+        return frame.target if span is frame.span else GuestSpan(0, span, (), frame)
+
+    def context(self, handle: int) -> Context | None:
+        """Resolve a context argument, as `Spans.context` does."""
+        if handle in (0, LOST) and self.frame is not None:
+            return None
+        if handle == -1:
+            return _NO_SPAN
+        found = self._guest.resolve("context_of", handle)
+        return None if found is None else set_span_in_context(NonRecordingSpan(found))
+
+    def span_context(self, handle: int) -> SpanContext | None:
+        """Resolve a context argument to its ids; None if there are none."""
+        if handle == -1:
+            return None
+        context = get_current_span(self.context(handle)).get_span_context()
+        return context if context.is_valid else None
+
+    def link_target(self, handle: int) -> SpanContext | None:
+        """Resolve a link target; None and counted if it is unknown."""
+        return self._guest.resolve("link_context", handle)
+
+    def keep(self, context: SpanContext) -> int:
+        """Keep a remote context and give its handle."""
+        return self._guest.keep(context)
+
+    def fail(
+        self,
+        frame: CallFrame | None,
+        reason: str,
+        event: Mapping[str, object] | None = None,
+        *,
+        end_time_ns: int | None = None,
+    ) -> None:
+        """End open spans with status ERROR, as `Spans.fail` does."""
+        self._guest.fail(0 if frame is None else frame.number, reason, event, end_time_ns or 0)
+
+
+class CollectedGuest:
+    """A guest in a store with a collector.
+
+    Attributes:
+        number: Its number in the store.
+        calls: The calls of its store.
+    """
+
+    def __init__(self, calls: StoreCalls, number: int, sink: Sink) -> None:
+        """Take a guest into a store's calls.
+
+        Args:
+            calls: The store's.
+            number: The collector's number for it.
+            sink: Where its records go.
+        """
+        self.number = number
+        self.calls = calls
+        self.sink = sink
+        self.rejections: Rejections | None = None
+        self._counted = (0,) * 64
+        calls.guests[number] = self
+
+    def resolve(self, function: str, handle: int) -> SpanContext | None:
+        """Ask the collector for the context of a handle."""
+        collector = self.calls.collector
+        if not collector.is_open or not collector.call(function, self.number, handle):
+            return None
+        raw = collector.read_scratch(_CONTEXT.size)
+        trace_id, span_id, flags, is_remote, state = _CONTEXT.unpack(raw)
+        return span_context_of(trace_id, span_id, flags, bool(is_remote), self.calls.tracestate(state))
+
+    def keep(self, context: SpanContext) -> int:
+        """Have the collector remember a context; gives its handle."""
+        collector = self.calls.collector
+        state = self.calls.number_of(context.trace_state)
+        raw = _KEPT.pack(
+            context.trace_id.to_bytes(16), context.span_id.to_bytes(8), context.trace_flags & _TRACE_FLAGS, state
+        )
+        return collector.call("remote_keep", self.number) if collector.write_scratch(raw) else 0
+
+    def fail(self, frame_number: int, reason: str, event: Mapping[str, object] | None, end_time_ns: int) -> None:
+        """End open spans with status ERROR.
+
+        Args:
+            frame_number: Those started in that call or one into the same guest nested in it; 0 for all.
+            reason: The status description.
+            event: Attributes of an exception event, or None.
+            end_time_ns: When they ended, 0 for now.
+        """
+        collector = self.calls.collector
+        if not collector.is_open or not self.calls.open_spans():
+            return
+        text = reason.encode("utf-8", "replace")
+        attributes = b"" if event is None else pack_attributes(event)
+        if collector.write_scratch(text + attributes):
+            collector.call("fail", self.number, frame_number, len(text), len(attributes), end_time_ns)
+
+    def deliver(self) -> None:
+        """Take what is in the buffers and pass it on."""
+        drained = self.calls.collector.drain(self.number)
+        if drained is not None:
+            self.sink.deliver(drained)
+
+    def count_rejections(self, detail: str) -> None:
+        """Count what the collector rejected since the last time."""
+        rejections = self.rejections
+        if rejections is None:
+            return
+        counted = _REJECTIONS.unpack(self.calls.collector.read_guest(self.number, _REJECTIONS_AT, _REJECTIONS.size))
+        if counted == self._counted:
+            return
+        for index, (now, before) in enumerate(zip(counted, self._counted, strict=True)):
+            if now != before:
+                reason = REASONS[index] if index < len(REASONS) else "internal"
+                # Counters of 32 bits.
+                rejections.add(reason, detail, (now - before) & 0xFFFFFFFF)
+        self._counted = counted
+
+
+class StoreCalls:
+    """The calls into the guests of one store, as its collector is told of them.
+
+    Not thread-safe, as a store is not. See `wasmscope.host_shim._call_context.SpanKeeper` for what it guarantees.
+    """
+
+    def __init__(self, collector: StoreCollector) -> None:
+        """Begin with a collector.
+
+        Args:
+            collector: The store's.
+        """
+        self.collector = collector
+        self.guests: dict[int, CollectedGuest] = {}
+        self._frames = 0
+        self._rejected = 0
+        self._states: dict[int, TraceState] = {}
+
+    # Calls.
+
+    def begin(self, frame: CallFrame, number: int, outer: CallFrame | None) -> None:
+        """Tell the collector of a call that begins.
+
+        Args:
+            frame: The call.
+            number: The number of its guest.
+            outer: The call in the same store that it is nested in, or None.
+        """
+        collector = self.collector
+        space, at = collector.space, collector.control()
+        (saved,) = _SAVED.unpack_from(space, at + _FRAME_AT)
+        frame.saved = saved
+        if outer is not None and isinstance(outer.context, CallContext):
+            outer.context.pinned = saved[_CURRENT_IN_SAVED : _CURRENT_IN_SAVED + CURRENT.size]
+        self._frames = frame.number = self._frames + 1
+        context = frame.span.get_span_context()
+        state = self.number_of(context.trace_state) if context.trace_state else 0
+        entered = _U32.unpack_from(space, at + _STATE_AT)[0]
+        _FRAME.pack_into(
+            space,
+            # Asked again: to number a trace state may have made memory grow.
+            (collector.control() if state else at) + _FRAME_AT,
+            frame.number,
+            context.trace_id.to_bytes(16),
+            context.span_id.to_bytes(8),
+            number,
+            context.trace_flags & _TRACE_FLAGS,
+            context.is_remote,
+            context.is_valid,
+            frame.span.is_recording(),
+            state,
+            entered,
+            0,
+        )
+
+    def has_failed(self) -> None:
+        """Put the collector in order after a trap, which may have struck inside of it."""
+        collector = self.collector
+        if collector.is_open and _U32.unpack_from(collector.space, collector.control())[0]:
+            collector.call("recover")
+
+    def reported(self, frame: CallFrame) -> str | None:
+        """Give what the guest last said by ``exception`` in a call."""
+        collector = self.collector
+        if not collector.is_open:
+            return None
+        number, pointer, size = _REPORTED.unpack_from(collector.space, collector.control() + _REPORTED_AT)
+        return collector.read(pointer, size).decode("utf-8", "replace") if number == frame.number else None
+
+    def forget_reported(self) -> None:
+        """What the collector was told last by ``exception`` is not the last any more."""
+        collector = self.collector
+        if collector.is_open:
+            _U64.pack_into(collector.space, collector.control() + _REPORTED_AT, 0)
+
+    def fail(self, frame: CallFrame, reason: str, event: Mapping[str, object]) -> None:
+        """End the spans that were started in a call, of all guests of the store."""
+        for guest in self.guests.values():
+            guest.fail(frame.number, reason, event, 0)
+
+    def open_spans(self) -> int:
+        """Count the open spans of all guests."""
+        collector = self.collector
+        return _STATE.unpack_from(collector.space, collector.control() + _STATE_AT)[2]
+
+    def end(self, frame: CallFrame, outer: CallFrame | None) -> None:
+        """Tell the collector that a call is over, and pass on what it has.
+
+        Args:
+            frame: The call.
+            outer: The call in the same store that it was nested in, or None.
+        """
+        if isinstance(frame.context, CallContext):
+            frame.context.is_over = True
+        collector = self.collector
+        if not collector.is_open:
+            return
+        space, at = collector.space, collector.control()
+        entered = _U32.unpack_from(space, at + _STATE_AT)[0]
+        if entered != _U32.unpack_from(space, at + _BASE_AT)[0]:
+            collector.call("frame_end")
+        if outer is None:
+            self.drain()
+            at = collector.control()
+        _SAVED.pack_into(space, at + _FRAME_AT, frame.saved)
+        if outer is not None and isinstance(outer.context, CallContext):
+            outer.context.pinned = None
+        if _U32.unpack_from(space, at + _STATE_AT + 4)[0]:
+            _U32.pack_into(space, at + _STATE_AT + 4, 0)
+            collector.call("refresh")
+
+    # Records.
+
+    def drain(self) -> None:
+        """Take everything that is ready, and pass it on."""
+        collector = self.collector
+        if not collector.is_open:
+            return
+        space = collector.space
+        _, _, _, out, dirty, rejected = _STATE.unpack_from(space, collector.control() + _STATE_AT)
+        if rejected != self._rejected:
+            self._rejected = rejected
+            self._count_rejections()
+        if dirty:
+            for number in self.guests:
+                collector.call("drain_metrics", number)
+        if out or dirty:
+            self.take()
+
+    def take(self) -> None:
+        """Take what is in the buffers, also in the middle of a call."""
+        for guest in self.guests.values():
+            guest.deliver()
+        space, at = self.collector.space, self.collector.control()
+        _U32.pack_into(space, at + _OUT_AT, 0)
+        _U64.pack_into(space, at + _OLDEST_AT, 0)
+
+    def _count_rejections(self) -> None:
+        collector = self.collector
+        pointer, size = _DETAIL.unpack_from(collector.space, collector.control() + _DETAIL_AT)
+        detail = collector.read(pointer, size).decode("utf-8", "replace") if size else ""
+        for guest in self.guests.values():
+            guest.count_rejections(detail)
+
+    # What host functions see: a `SpanKeeper`.
+
+    def context(self, context: Context, span: Span) -> CallContext:
+        """Make the context of a call."""
+        return CallContext(context, span, self)
+
+    def current(self, context: CallContext) -> bytes | None:
+        """Give the bytes of `CURRENT`."""
+        collector = self.collector
+        if not collector.is_open:
+            return None
+        at = collector.control() + _FRAME_AT + _CURRENT_IN_SAVED
+        return bytes(collector.space[at : at + CURRENT.size])
+
+    def tracestate(self, number: int) -> TraceState:
+        """Give a trace state by the collector's number for it."""
+        if number == 0:
+            return TraceState()
+        found = self._states.get(number)
+        if found is None:
+            size = self.collector.call("tracestate_text", number)
+            text = self.collector.read_scratch(size).decode("utf-8", "replace")
+            found = TraceState.from_header([text])
+        return found
+
+    def number_of(self, state: TraceState | None) -> int:
+        """Give the collector's number for a trace state."""
+        if not state:
+            return 0
+        raw = state.to_header().encode("utf-8", "replace")
+        return self.collector.call("tracestate", len(raw)) if self.collector.write_scratch(raw) else 0
+
+    def change(self, guest: int, function: str, handle: int, *parts: str | int | Mapping[str, object]) -> None:
+        """Do to a span what a function of the ABI does, for the host."""
+        collector = self.collector
+        if not collector.is_open:
+            return
+        data: list[bytes] = []
+        arguments: list[int] = []
+        for part in parts:
+            if isinstance(part, int):
+                arguments.append(part)
+                continue
+            raw = part.encode("utf-8", "replace") if isinstance(part, str) else pack_attributes(part)
+            data.append(raw)
+            arguments.append(len(raw))
+        if not data or collector.write_scratch(b"".join(data)):
+            collector.call(function, guest, handle, *arguments)
+
+    def link(self, guest: int, handle: int, target: SpanContext, attributes: Mapping[str, object]) -> None:
+        """Add a link to any span context, for the host."""
+        if not self.collector.is_open:
+            return
+        kept = self.guests[guest].keep(target)
+        self.change(guest, "span_link", handle, kept, attributes)
+        self.change(guest, "span_end", kept)
