@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -170,18 +169,16 @@ def cache() -> Path:
 def _built(kind: Kind) -> Path:
     """The folder with the program, which is built if it is not there yet."""
     source = _FOLDER / kind.folder
-    names = subprocess.run(
-        ["git", "ls-files", "."], cwd=source, capture_output=True, text=True, check=False
-    ).stdout.split()
-    files = sorted(Path(name) for name in names) or sorted(path for path in source.rglob("*") if path.is_file())
-    key = hashlib.sha256(b"".join((source / file).read_bytes() for file in files)).hexdigest()
+    # What cargo makes by hand in the checkout is no source.
+    files = sorted(path for path in source.rglob("*") if path.is_file() and "target" not in path.relative_to(source).parts)
+    key = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     place = cache() / f"peer-{kind.folder}-{key[:12]}"
     if not place.exists():
         print(f"Building {kind.name} for comparison into {place}: about a minute", file=sys.stderr)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
+        with tempfile.TemporaryDirectory(prefix=place.name, dir=place.parent) as around:
             # It gets its name when it is complete: an interrupted run leaves nothing half done.
-            made = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=place.name, dir=place.parent)), "made")
+            made = Path(around, "made")
             made.mkdir()
             kind.build(source, made)
             made.rename(place)

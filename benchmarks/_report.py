@@ -85,6 +85,13 @@ class Report:
         if not self._as_json:
             print(f"  {text}", flush=True)
 
+    def left_out(self, peer: str, why: str) -> None:
+        """Say that a peer is not compared with here, and why."""
+        if self._as_json:
+            print(json.dumps({"left_out": peer, "why": why}, ensure_ascii=False), flush=True)
+        else:
+            print(f"  left out: {peer}: {why}", flush=True)
+
     def add(self, figure: Figure) -> None:
         """Print a figure."""
         self._remember(figure)

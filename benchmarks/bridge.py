@@ -60,7 +60,8 @@ def without_sdk(report: Report) -> None:
 def with_sdk(report: Report) -> None:
     """The bridge and the SDK, beside the SDK called from Python."""
     bench = Bench(sdk=True)
-    without_guest = alone(bench.providers)
+    exports = [export for export, _, _ in _OPERATIONS]
+    without_guest = {export: function for export, function in alone(bench.providers).items() if export in exports}
     functions: dict[str, Callable[[int], object]] = {}
     empty: dict[str, Callable[[int], object]] = {}
     for export in without_guest:
