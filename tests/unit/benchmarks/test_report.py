@@ -55,6 +55,26 @@ class TestJson:
         assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == ["a1", "b2"]
 
 
+class TestLeftOut:
+    """A peer that cannot be had on a machine."""
+
+    def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Programs get an object that says which and why; it misses no bound."""
+        with pytest.raises(SystemExit) as exit_of, Report(as_json=True) as report:
+            report.left_out("OTel Go SDK", "there is no go on this machine")
+        assert exit_of.value.code == 0
+        assert json.loads(capsys.readouterr().out) == {
+            "left_out": "OTel Go SDK",
+            "why": "there is no go on this machine",
+        }
+
+    def test_text(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """People read the same in a line."""
+        with pytest.raises(SystemExit), Report(as_json=False) as report:
+            report.left_out("OTel Go SDK", "there is no go on this machine")
+        assert capsys.readouterr().out.strip() == "left out: OTel Go SDK: there is no go on this machine"
+
+
 class TestBounds:
     """A bound that is missed fails the benchmark."""
 
