@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from wasmscope.delivery._losses import LostReason, SignalName
+from wasmscope.delivery._environment import SenderSettings, SignalSettings, Tls, sender_settings
+from wasmscope.delivery._losses import LostReason
+from wasmscope.delivery._metric_lane import MetricFeed, MetricPart
 from wasmscope.delivery._metric_preferences import prefers_delta, prefers_exponential
 from wasmscope.delivery._metric_records import (
     ExponentialRecord,
@@ -19,35 +21,55 @@ from wasmscope.delivery._metric_records import (
     read_metrics,
 )
 from wasmscope.delivery._metrics import MetricChunk, MetricSource, MetricStreams
+from wasmscope.delivery._retry import RetryPolicy
 from wasmscope.delivery._sampling import Policy, SamplerPolicies, Sampling, decide, policies
 from wasmscope.delivery._scope import Scope
 from wasmscope.delivery._sdk import SdkDelivery
+from wasmscope.delivery._sender import OtlpSender
+from wasmscope.delivery._stats import LATENCY_BOUNDS_S, Latency, Listener, LossReason, SenderStats, SignalStats
+from wasmscope.delivery._target import OtlpTarget, SignalName, otlp_target
 
 __all__ = [
+    "LATENCY_BOUNDS_S",
     "ExponentialRecord",
     "GaugeRecord",
     "HistogramRecord",
     "Instrument",
     "InstrumentKind",
     "InstrumentRecord",
+    "Latency",
+    "Listener",
+    "LossReason",
     "LostReason",
     "MalformedMetricsError",
     "MeasurementRecord",
     "MetricChunk",
+    "MetricFeed",
+    "MetricPart",
     "MetricRecord",
     "MetricSource",
     "MetricStreams",
+    "OtlpSender",
+    "OtlpTarget",
     "Policy",
+    "RetryPolicy",
     "SamplerPolicies",
     "Sampling",
     "Scope",
     "SdkDelivery",
+    "SenderSettings",
+    "SenderStats",
     "SetRecord",
     "SignalName",
+    "SignalSettings",
+    "SignalStats",
     "SumRecord",
+    "Tls",
     "decide",
+    "otlp_target",
     "policies",
     "prefers_delta",
     "prefers_exponential",
     "read_metrics",
+    "sender_settings",
 ]

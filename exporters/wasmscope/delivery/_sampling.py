@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Tracer
@@ -101,7 +101,7 @@ def decide(
     trace_id: int | None,
     name: str,
     kind: SpanKind,
-    attributes: dict[str, AnyValue],
+    attributes: Mapping[str, AnyValue],
     links: Sequence[Link] = (),
 ) -> Sampling:
     """Ask a tracer's sampler about a span, as the tracer does when it starts one.
@@ -126,18 +126,18 @@ def decide(
         is_random = tracer.id_generator.is_trace_id_random()
         if trace_id is None:
             trace_id = tracer.id_generator.generate_trace_id()
-    result = tracer.sampler.should_sample(parent_context, trace_id, name, kind, attributes, links)
+    # The SDK does not say what its attributes are.
+    result = cast("Any", tracer.sampler.should_sample(parent_context, trace_id, name, kind, attributes, links))
     flags = TraceFlags.SAMPLED if result.decision is Decision.RECORD_AND_SAMPLE else TraceFlags.DEFAULT
     if is_random:
         flags |= TraceFlags.RANDOM_TRACE_ID
-    untyped: Any = result.attributes
-    # Samplers of the SDK give back what they were given.
-    given: Mapping[str, AnyValue] = untyped
+    given: Mapping[str, AnyValue] = result.attributes
     return Sampling(
         decision=result.decision.value,
         trace_id=trace_id,
         trace_flags=flags,
         trace_state=result.trace_state or TraceState(),
+        # Samplers of the SDK give back what they were given.
         attributes={
             key: value for key, value in given.items() if key not in attributes or attributes[key] is not value
         },

@@ -21,10 +21,14 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.propagators.textmap import TextMapPropagator, default_setter
 from opentelemetry.trace import TracerProvider
 
+from wasmscope.delivery import OtlpSender
 from wasmscope.errors import ConfigurationError, LinkError
 from wasmscope.host_shim._accounting import ModuleUsage, Usage
 from wasmscope.host_shim._calls import Caller, CallFrame
 from wasmscope.host_shim._clock import ThreadClock
+from wasmscope.host_shim._collected import CollectedGuest
+from wasmscope.host_shim._collecting import LEFT_OPEN, Collecting
+from wasmscope.host_shim._deliveries import Deliveries, DeliveryName
 from wasmscope.host_shim._flusher import Flusher
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._instance import CallRunner, GuestInstance
@@ -50,7 +54,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _logger = logging.getLogger("wasmscope.host_shim")
 _STDIO_MODES = ("tee", "log", "off")
-_LEFT_OPEN = "the span was still open when its instance was closed"
 
 
 class Bridge:
@@ -79,6 +82,8 @@ class Bridge:
         logs_as_span_events: bool = False,
         min_severity: int = 0,
         native: bool = True,
+        delivery: DeliveryName | None = None,
+        otlp: OtlpSender | None = None,
     ) -> None:
         """Make a bridge.
 
@@ -94,12 +99,21 @@ class Bridge:
                 to make them.
             native: Whether to use wasmtime's C API where it works; False uses the public API, slower and otherwise
                 the same.
+            delivery: How guests' records are delivered (docs/deliveries.md): ``otlp``, ``sdk`` or ``live``; None for
+                the quickest that loses nothing: ``otlp`` if there is a sender, else ``sdk`` if the tracer provider is
+                the SDK's, else ``live``.
+            otlp: Sends OTLP for the ``otlp`` delivery, as `Providers.otlp_sender` gives it; it stays the caller's.
+                None to have one made, from the ``OTEL_EXPORTER_OTLP_*`` variables, if ``delivery`` says ``otlp``.
 
         Raises:
-            ConfigurationError: If ``min_severity`` is not 0-24.
+            ConfigurationError: If ``min_severity`` is not 0-24, or ``delivery`` is none or cannot be.
         """
         if not 0 <= min_severity <= 24:
             raise ConfigurationError(f"min_severity={min_severity}: a severity number is 1-24, or 0 for all")
+        obstacle = "logs_as_span_events=True" if logs_as_span_events else None if native else "native=False"
+        self._deliveries = Deliveries(
+            delivery, otlp, tracer_provider, meter_provider, logger_provider, obstacle=obstacle
+        )
         self._limits = limits or Limits()
         self._logs_as_events = logs_as_span_events
         self._min_severity = min_severity
@@ -109,17 +123,29 @@ class Bridge:
         self._rejections = RejectionTotals()
         self._clock = ThreadClock()
         self._calls = RunningCalls()
-        self._flusher = Flusher(self._signals.providers)
+        self._flusher = Flusher(lambda: (*self._signals.providers(), self._deliveries))
         self._lock = threading.RLock()
         self._usages: dict[tuple[str, str | None], Usage] = {}
         self._keys = itertools.count(1)
         self._closers: dict[int, Callable[[int | None], None]] = {}
         self._contexts: dict[int, int] = {}
-        self._late: list[tuple[int, int]] = []
+        self._late: list[Callable[[], None]] = []
         self._counts_fuel: weakref.WeakKeyDictionary[wasmtime.Engine, bool] = weakref.WeakKeyDictionary()
         self._running: dict[int, CallFrame] = {}
         self._plans: weakref.WeakKeyDictionary[wasmtime.Module, ImportPlan] = weakref.WeakKeyDictionary()
-        self._natives = Natives(Native.load() if native else None, self._arrive)
+        found = Native.load() if native else None
+        self._natives = Natives(found, self._arrive)
+        self._collecting = None
+        if found is not None and obstacle is None:
+            self._collecting = Collecting(
+                found,
+                self._limits,
+                self._deliveries,
+                self._calls,
+                min_severity=min_severity,
+                flush=self._flusher.request,
+                later=self._later,
+            )
         observe(self._signals.meter("wasmscope", own_version()), self)
 
     # Instances.
@@ -165,13 +191,20 @@ class Bridge:
         guest = binding.guest
         natives = self._natives
         is_watched = False
+        collected: CollectedGuest | None = None
         try:
-            externs = self._imports(linker, store, plan, binding, stdio)
+            if self._collecting is not None:
+                collected = self._collecting.guest(
+                    store, plan, guest, lambda store, item: natives.abi(store, binding, item)
+                )
+            externs = self._imports(linker, store, plan, binding, stdio, collected)
             if plan.memory_import is not None:
                 memory = externs[plan.memory_import]
                 if isinstance(memory, wasmtime.Memory):
                     guest.attach_memory(natives.memory(store, memory))
-            runner, caller = self._runner(binding, store)
+                    if collected is not None:
+                        collected.link.bind(memory)
+            runner, caller = self._runner(binding, store, collected)
             natives.watch(store, functools.partial(self._store_gone, binding.key))
             is_watched = True
             instance: wasmtime.Instance = runner.run(
@@ -187,6 +220,8 @@ class Bridge:
         if isinstance(memory, wasmtime.Memory):
             guest.attach_memory(natives.memory(store, memory))
             natives.prepare_forward(binding, store, memory)
+        if collected is not None:
+            collected.link.bind(memory if isinstance(memory, wasmtime.Memory) else None)
         natives.arrived(binding)
         caller.note_memory()
         return self._watched(store, instance, runner, binding)
@@ -320,6 +355,7 @@ class Bridge:
         for key in list(self._closers):
             self._close_guest(key)
         self._flusher.wait(5.0)
+        self._deliveries.close()
 
     def __enter__(self) -> Self:
         """Give the bridge itself."""
@@ -376,6 +412,7 @@ class Bridge:
         plan: ImportPlan,
         binding: Binding,
         stdio: StdioMode,
+        collected: CollectedGuest | None,
     ) -> list[Any]:
         """Find all imports."""
         natives = self._natives
@@ -383,7 +420,9 @@ class Bridge:
         missing: list[tuple[str, str]] = []
         for item in plan.imports:
             if item.server == "abi":
-                externs.append(natives.abi(store, binding, item))
+                externs.append(
+                    natives.abi(store, binding, item) if collected is None else collected.link.imports[item.name]
+                )
                 continue
             try:
                 found: Any = linker.get(store, item.module, item.name)
@@ -411,7 +450,9 @@ class Bridge:
             )
         return externs
 
-    def _runner(self, binding: Binding, store: wasmtime.Store) -> tuple[CallRunner, Caller]:
+    def _runner(
+        self, binding: Binding, store: wasmtime.Store, collected: CollectedGuest | None = None
+    ) -> tuple[CallRunner, Caller]:
         identity = binding.guest.identity
         with self._lock:
             key = (identity.name, identity.tenant)
@@ -429,13 +470,16 @@ class Bridge:
             self._running,
             id(store),
             self._end_late,
+            collected,
         )
         guest = binding.guest
 
         def close(end_time_ns: int | None) -> None:
             if binding.stdio is not None:
                 binding.stdio.flush()
-            guest.spans.fail(None, _LEFT_OPEN, end_time_ns=end_time_ns)
+            guest.spans.fail(None, LEFT_OPEN, end_time_ns=end_time_ns)
+            if collected is not None:
+                collected.close()
             caller.close()
 
         with self._lock:
@@ -473,24 +517,31 @@ class Bridge:
                     natives.by_context.pop(binding.context, None)
             if key not in self._closers:
                 return
-            if _is_collected():
-                # A collection may run in the middle of anything, also of an exporter that holds a lock: ending spans
-                # has to wait.
-                self._late.append((key, time_ns()))
-            else:
+            close = functools.partial(self._close_guest, key, time_ns())
+            if not self._later(close):
                 self._close_guest(key)
         except Exception as error:
             # There is nobody to raise to; a lost instance costs its open spans.
             _logger.warning("the end of a store could not be handled: %r", error)
 
+    def _later(self, action: Callable[[], None]) -> bool:
+        """Put something off if the garbage collector is at work.
+
+        A collection may run in the middle of anything, also of an exporter that holds a lock: ending spans has to wait.
+        """
+        if not _is_collected():
+            return False
+        self._late.append(action)
+        return True
+
     def _end_late(self) -> None:
-        """End what collected stores left open."""
+        """Do what was put off."""
         while self._late:
             try:
-                key, at = self._late.pop()
+                action = self._late.pop(0)
             except IndexError:  # another thread was faster
                 return
-            self._close_guest(key, at)
+            action()
 
 
 class BridgeLinker(wasmtime.Linker):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import Struct
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -18,6 +18,8 @@ from opentelemetry.trace import (
 )
 
 from wasmscope.host_shim._call_context import CURRENT, CallContext, span_context_of
+from wasmscope.host_shim._control import REASONS, Block, Control
+from wasmscope.host_shim._deliveries import Sink
 from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._packer import pack_attributes
 from wasmscope.host_shim._rejections import Rejections
@@ -25,9 +27,9 @@ from wasmscope.host_shim._spans import LOST, GuestSpan, RunningCalls, Spans
 
 if TYPE_CHECKING:
     from wasmscope.host_shim._calls import CallFrame
-    from wasmscope.host_shim._collector import Drained, StoreCollector
+    from wasmscope.host_shim._collector import Drained, GuestLink, StoreCollector
 
-__all__ = ["REASONS", "CollectedGuest", "CollectedSpans", "Sink", "StoreCalls"]
+__all__ = ["CollectedGuest", "CollectedSpans", "StoreCalls"]
 
 # Offsets and layouts are those of host_shim/collector/README.md.
 _FRAME: Final = Struct("<Q16s8sI4BIIQ64x")
@@ -37,73 +39,13 @@ _CURRENT_IN_SAVED: Final = 56
 _STATE: Final = Struct("<6I")
 _STATE_AT: Final = 128
 _U32: Final = Struct("<I")
-_U64: Final = Struct("<Q")
 _BASE_AT: Final = 52
-_OUT_AT: Final = 140
-_OLDEST_AT: Final = 152
 _REPORTED: Final = Struct("<QII")
-_REPORTED_AT: Final = 160
-_DETAIL: Final = Struct("<II")
-_DETAIL_AT: Final = 184
 _REJECTIONS: Final = Struct("<64I")
-_REJECTIONS_AT: Final = 128
 _CONTEXT: Final = Struct("<16s8sBB6xI")
 _KEPT: Final = Struct("<16s8sBI")
 _TRACE_FLAGS: Final = 0x03
 _NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
-
-REASONS: Final = (
-    "",
-    *[
-        "no_memory",
-        "out_of_bounds",
-        "utf8",
-        "attribute",
-        "attribute_type",
-        "attribute_field",
-        "attribute_reserved",
-        "attribute_key",
-        "attributes_size",
-        "attribute_count",
-        "attribute_elements",
-        "attribute_depth",
-        "severity",
-        "kind",
-        "status",
-        "ended",
-        "not_entered",
-        "descriptor",
-        "callsite",
-        "instrument",
-        "attribute_set",
-        "handle",
-        "traceparent",
-        "tracestate",
-        "measurement",
-        "event_count",
-        "link_count",
-        "open_spans",
-        "span_depth",
-        "callsite_count",
-        "instrument_count",
-        "kept_bytes",
-        "internal",
-        "interrupted",
-        "buffer_full",
-    ],
-)
-"""Reasons of rejections by the collector's number."""
-
-
-class Sink(Protocol):
-    """Where a guest's finished records go.
-
-    Guarantees: `deliver` does not raise.
-    """
-
-    def deliver(self, drained: Drained) -> None:
-        """Take what was in the guest's buffers."""
-        ...
 
 
 class CollectedSpans(Spans):
@@ -160,6 +102,10 @@ class CollectedSpans(Spans):
         """Keep a remote context and give its handle."""
         return self._guest.keep(context)
 
+    def forget_reported(self) -> None:
+        """What the collector was told last by ``exception`` is not the last any more."""
+        self._guest.calls.forget_reported()
+
     def fail(
         self,
         frame: CallFrame | None,
@@ -178,29 +124,30 @@ class CollectedGuest:
     Attributes:
         number: Its number in the store.
         calls: The calls of its store.
+        link: Its way to the collector.
     """
 
-    def __init__(self, calls: StoreCalls, number: int, sink: Sink) -> None:
+    def __init__(self, calls: StoreCalls, link: GuestLink, sink: Sink) -> None:
         """Take a guest into a store's calls.
 
         Args:
             calls: The store's.
-            number: The collector's number for it.
+            link: Its way to the collector.
             sink: Where its records go.
         """
-        self.number = number
+        self.number = link.number
         self.calls = calls
-        self.sink = sink
-        self.rejections: Rejections | None = None
+        self.link = link
+        self._sink = sink
         self._counted = (0,) * 64
-        calls.guests[number] = self
+        calls.guests[link.number] = self
 
     def resolve(self, function: str, handle: int) -> SpanContext | None:
         """Ask the collector for the context of a handle."""
         collector = self.calls.collector
         if not collector.is_open or not collector.call(function, self.number, handle):
             return None
-        raw = collector.read_scratch(_CONTEXT.size)
+        raw = self.calls.scratch(_CONTEXT.size)
         trace_id, span_id, flags, is_remote, state = _CONTEXT.unpack(raw)
         return span_context_of(trace_id, span_id, flags, bool(is_remote), self.calls.tracestate(state))
 
@@ -232,24 +179,41 @@ class CollectedGuest:
 
     def deliver(self) -> None:
         """Take what is in the buffers and pass it on."""
-        drained = self.calls.collector.drain(self.number)
-        if drained is not None:
-            self.sink.deliver(drained)
+        self._sink.deliver(self.calls.collector.drain(self.number))
 
-    def count_rejections(self, detail: str) -> None:
-        """Count what the collector rejected since the last time."""
-        rejections = self.rejections
-        if rejections is None:
-            return
-        counted = _REJECTIONS.unpack(self.calls.collector.read_guest(self.number, _REJECTIONS_AT, _REJECTIONS.size))
-        if counted == self._counted:
-            return
-        for index, (now, before) in enumerate(zip(counted, self._counted, strict=True)):
-            if now != before:
+    def take(self, drained: Drained, rejected: tuple[int, ...]) -> None:
+        """Pass on the last of it.
+
+        Args:
+            drained: What was in the buffers.
+            rejected: The counters of rejections.
+        """
+        self.count_rejections(rejected, "")
+        self._sink.deliver(drained)
+        self._sink.close()
+
+    def close(self) -> None:
+        """Pass on what is left, and take note that little or nothing more comes."""
+        self.calls.drain()
+        self._sink.close()
+
+    def rejected(self) -> tuple[int, ...]:
+        """Read the counters of rejections, by the collector's number of the reason."""
+        return _REJECTIONS.unpack(self.calls.collector.read(self.link.block + Block.REJECTIONS, _REJECTIONS.size))
+
+    def count_rejections(self, rejected: tuple[int, ...], detail: str) -> None:
+        """Count what was rejected since the last time.
+
+        Args:
+            rejected: What `rejected` gives.
+            detail: What exactly was the last, for the log.
+        """
+        before, self._counted = self._counted, rejected
+        for index, (now, then) in enumerate(zip(rejected, before, strict=True)):
+            if now != then:
                 reason = REASONS[index] if index < len(REASONS) else "internal"
                 # Counters of 32 bits.
-                rejections.add(reason, detail, (now - before) & 0xFFFFFFFF)
-        self._counted = counted
+                self.link.guest.rejections.add(reason, detail, (now - then) & 0xFFFFFFFF)
 
 
 class StoreCalls:
@@ -281,7 +245,7 @@ class StoreCalls:
             outer: The call in the same store that it is nested in, or None.
         """
         collector = self.collector
-        space, at = collector.space, collector.control()
+        space, at = collector._space, collector.base + collector.control
         (saved,) = _SAVED.unpack_from(space, at + _FRAME_AT)
         frame.saved = saved
         if outer is not None and isinstance(outer.context, CallContext):
@@ -293,7 +257,7 @@ class StoreCalls:
         _FRAME.pack_into(
             space,
             # Asked again: to number a trace state may have made memory grow.
-            (collector.control() if state else at) + _FRAME_AT,
+            (collector.base + collector.control if state else at) + _FRAME_AT,
             frame.number,
             context.trace_id.to_bytes(16),
             context.span_id.to_bytes(8),
@@ -310,7 +274,7 @@ class StoreCalls:
     def has_failed(self) -> None:
         """Put the collector in order after a trap, which may have struck inside of it."""
         collector = self.collector
-        if collector.is_open and _U32.unpack_from(collector.space, collector.control())[0]:
+        if collector.is_open and collector.u32(collector.control):
             collector.call("recover")
 
     def reported(self, frame: CallFrame) -> str | None:
@@ -318,14 +282,16 @@ class StoreCalls:
         collector = self.collector
         if not collector.is_open:
             return None
-        number, pointer, size = _REPORTED.unpack_from(collector.space, collector.control() + _REPORTED_AT)
+        number, pointer, size = _REPORTED.unpack_from(
+            collector._space, collector.base + collector.control + Control.REPORTED_FRAME
+        )
         return collector.read(pointer, size).decode("utf-8", "replace") if number == frame.number else None
 
     def forget_reported(self) -> None:
         """What the collector was told last by ``exception`` is not the last any more."""
         collector = self.collector
         if collector.is_open:
-            _U64.pack_into(collector.space, collector.control() + _REPORTED_AT, 0)
+            collector.set_u64(collector.control + Control.REPORTED_FRAME, 0)
 
     def fail(self, frame: CallFrame, reason: str, event: Mapping[str, object]) -> None:
         """End the spans that were started in a call, of all guests of the store."""
@@ -335,7 +301,7 @@ class StoreCalls:
     def open_spans(self) -> int:
         """Count the open spans of all guests."""
         collector = self.collector
-        return _STATE.unpack_from(collector.space, collector.control() + _STATE_AT)[2]
+        return collector.u32(collector.control + Control.OPEN_SPANS)
 
     def end(self, frame: CallFrame, outer: CallFrame | None) -> None:
         """Tell the collector that a call is over, and pass on what it has.
@@ -349,13 +315,13 @@ class StoreCalls:
         collector = self.collector
         if not collector.is_open:
             return
-        space, at = collector.space, collector.control()
+        space, at = collector._space, collector.base + collector.control
         entered = _U32.unpack_from(space, at + _STATE_AT)[0]
         if entered != _U32.unpack_from(space, at + _BASE_AT)[0]:
             collector.call("frame_end")
         if outer is None:
             self.drain()
-            at = collector.control()
+            at = collector.base + collector.control
         _SAVED.pack_into(space, at + _FRAME_AT, frame.saved)
         if outer is not None and isinstance(outer.context, CallContext):
             outer.context.pinned = None
@@ -370,8 +336,8 @@ class StoreCalls:
         collector = self.collector
         if not collector.is_open:
             return
-        space = collector.space
-        _, _, _, out, dirty, rejected = _STATE.unpack_from(space, collector.control() + _STATE_AT)
+        at = collector.base + collector.control + _STATE_AT
+        _, _, _, out, dirty, rejected = _STATE.unpack_from(collector._space, at)
         if rejected != self._rejected:
             self._rejected = rejected
             self._count_rejections()
@@ -385,16 +351,35 @@ class StoreCalls:
         """Take what is in the buffers, also in the middle of a call."""
         for guest in self.guests.values():
             guest.deliver()
-        space, at = self.collector.space, self.collector.control()
-        _U32.pack_into(space, at + _OUT_AT, 0)
-        _U64.pack_into(space, at + _OLDEST_AT, 0)
+
+    def finish(self) -> Callable[[], None]:
+        """Take everything out, because the store goes; gives a function that passes it on.
+
+        Nothing is passed on here, for the garbage collector may be calling in the middle of anything.
+        """
+        collector = self.collector
+        taken: list[tuple[CollectedGuest, Drained, tuple[int, ...]]] = []
+        for guest in self.guests.values():
+            collector.call("drain_metrics", guest.number)
+            taken.append((guest, collector.drain(guest.number), guest.rejected()))
+
+        def deliver() -> None:
+            for guest, drained, rejected in taken:
+                guest.take(drained, rejected)
+
+        return deliver
 
     def _count_rejections(self) -> None:
         collector = self.collector
-        pointer, size = _DETAIL.unpack_from(collector.space, collector.control() + _DETAIL_AT)
+        pointer, size = (collector.u32(collector.control + at) for at in (Control.TEXT_POINTER, Control.TEXT_LENGTH))
         detail = collector.read(pointer, size).decode("utf-8", "replace") if size else ""
         for guest in self.guests.values():
-            guest.count_rejections(detail)
+            guest.count_rejections(guest.rejected(), detail)
+
+    def scratch(self, size: int) -> bytes:
+        """Read what the collector left for the host."""
+        collector = self.collector
+        return collector.read(collector.u32(collector.control + Control.SCRATCH_POINTER), size)
 
     # What host functions see: a `SpanKeeper`.
 
@@ -407,8 +392,7 @@ class StoreCalls:
         collector = self.collector
         if not collector.is_open:
             return None
-        at = collector.control() + _FRAME_AT + _CURRENT_IN_SAVED
-        return bytes(collector.space[at : at + CURRENT.size])
+        return collector.read(collector.control + Control.CURRENT_HANDLE, CURRENT.size)
 
     def tracestate(self, number: int) -> TraceState:
         """Give a trace state by the collector's number for it."""
@@ -417,7 +401,7 @@ class StoreCalls:
         found = self._states.get(number)
         if found is None:
             size = self.collector.call("tracestate_text", number)
-            text = self.collector.read_scratch(size).decode("utf-8", "replace")
+            text = self.scratch(size).decode("utf-8", "replace")
             found = TraceState.from_header([text])
         return found
 

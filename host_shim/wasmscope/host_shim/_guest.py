@@ -493,6 +493,7 @@ class Guest(GuestMeter):
         frame = self.spans.frame
         if frame is not None:
             frame.reported = f"{kind}: {message}" if kind else message
+            self.spans.forget_reported()
         target = self.spans.target(0 if span == LOST else span)
         if target is None or not target.span.is_recording():
             self.emit(_ERROR, message, self._fit({**known, **self._base}, attributes))

@@ -289,6 +289,9 @@ class Spans:
         self.kept_bytes -= found.kept_bytes
         found.span.end()
 
+    def forget_reported(self) -> None:
+        """The host was told of an exception: what was noted elsewhere is not the last one any more."""
+
     def fail(
         self,
         frame: CallFrame | None,

@@ -1,0 +1,232 @@
+"""Collectors at work for a bridge: which guests get one, and what they ask the host for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from struct import Struct
+from typing import Final
+
+import wasmtime
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    SpanKind,
+    get_current_span,
+    set_span_in_context,
+)
+
+from wasmscope.delivery import decide
+from wasmscope.host_shim._call_context import span_context_of
+from wasmscope.host_shim._collected import CollectedGuest, CollectedSpans, StoreCalls
+from wasmscope.host_shim._collector import Collectors, StoreCollector
+from wasmscope.host_shim._control import Control, Op
+from wasmscope.host_shim._deliveries import Deliveries, DeliveryName
+from wasmscope.host_shim._descriptors import CallSite, DescriptorError, read_callsite
+from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._limits import Limits
+from wasmscope.host_shim._packed import Packed
+from wasmscope.host_shim._packer import pack_attributes
+from wasmscope.host_shim._plan import ImportPlan, PlannedImport
+from wasmscope.host_shim._rejections import Rejections, RejectionTotals
+from wasmscope.host_shim._spans import RunningCalls
+from wasmscope.host_shim._wasmtime_ffi import Native
+
+__all__ = ["LEFT_OPEN", "Collecting"]
+
+Live = Callable[[wasmtime.Store, PlannedImport], wasmtime.Func]
+"""Makes the live path's host function for an import."""
+
+LEFT_OPEN: Final = "the span was still open when its instance was closed"
+"""The status of a span that nobody ended."""
+_CONTEXT: Final = Struct("<16s8s")
+_FLAGS: Final = Struct("<4BI")
+_TRACE_FLAGS: Final = 0x03
+_NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
+# OTLP's span kinds count from "unspecified".
+_KINDS: Final = (SpanKind.INTERNAL, *SpanKind)
+
+
+class _Silent(Rejections):
+    """Counts nothing: what the collector has accepted has been counted already."""
+
+    def add(self, reason: str, detail: str = "", count: int = 1) -> None:
+        self.count += count
+
+
+class Collecting:
+    """Gives guests to collectors, and serves what these ask for. Thread-safe, as far as stores are."""
+
+    def __init__(
+        self,
+        native: Native,
+        limits: Limits,
+        deliveries: Deliveries,
+        calls: RunningCalls,
+        *,
+        min_severity: int,
+        flush: Callable[[], None],
+        later: Callable[[Callable[[], None]], bool],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            native: The C functions.
+            limits: What a guest may send.
+            deliveries: Where records go.
+            calls: The calls that run.
+            min_severity: Logs below it are dropped.
+            flush: Asks for delivery soon.
+            later: Takes what is to be done when nobody is in the middle of anything, if that is the case now; says
+                whether it did.
+        """
+        self._native = native
+        self._limits = limits
+        self._deliveries = deliveries
+        self._calls = calls
+        self._min_severity = min_severity
+        self._flush = flush
+        self._later = later
+        self._lock = threading.Lock()
+        self._collectors: dict[DeliveryName, Collectors] = {}
+        self._stores: dict[StoreCollector, StoreCalls] = {}
+        silent = _Silent("", None, RejectionTotals())
+        self._packed = Packed(limits, silent)
+        self._silent = silent
+
+    def guest(self, store: wasmtime.Store, plan: ImportPlan, guest: Guest, live: Live) -> CollectedGuest | None:
+        """Link a guest that is about to be instantiated to its store's collector.
+
+        Args:
+            store: The store.
+            plan: What it imports.
+            guest: Its live path, which serves what is rare.
+            live: Makes functions of the live path, should it have to serve everything.
+
+        Returns:
+            The guest, or None if it is to be served live.
+
+        Raises:
+            ConfigurationError: If the delivery that the application wants cannot be.
+        """
+        name = self._deliveries.name()
+        if name == "live" or all(item.server != "abi" for item in plan.imports):
+            return None
+        collector = self._of(name).of(store)
+        if collector is None:
+            return None
+        calls = self._stores.get(collector)
+        if calls is None:
+            calls = self._stores[collector] = StoreCalls(collector)
+        spans = guest.spans
+
+        def fallen_back(store: wasmtime.Store, item: PlannedImport) -> wasmtime.Func:
+            guest.spans = spans
+            return live(store, item)
+
+        has_memory = plan.memory_export is not None or plan.memory_import is not None
+        base = pack_attributes(guest.identity.attributes())
+        link = collector.add(plan, guest, fallen_back, base, has_memory=has_memory)
+        if link is None:
+            return None
+        collected = CollectedGuest(calls, link, self._deliveries.sink(name, guest.identity, self._packed.decode))
+        guest.spans = CollectedSpans(collected, self._limits, guest.rejections, self._calls)
+        return collected
+
+    def _of(self, name: DeliveryName) -> Collectors:
+        with self._lock:
+            collectors = self._collectors.get(name)
+            if collectors is None:
+                settings = self._deliveries.settings(name, self._min_severity)
+                collectors = Collectors(self._native, self._limits, settings, self._serve, self._closing)
+                self._collectors[name] = collectors
+            return collectors
+
+    def _closing(self, collector: StoreCollector) -> None:
+        """Hear that a store is about to go."""
+        calls = self._stores.pop(collector, None)
+        if calls is None:
+            return
+        for guest in calls.guests.values():
+            guest.fail(0, LEFT_OPEN, None, 0)
+        deliver = calls.finish()
+        if not self._later(deliver):
+            deliver()
+
+    # What a collector asks for.
+
+    def _serve(self, collector: StoreCollector, op: int, number: int) -> int:
+        calls = self._stores.get(collector)
+        if calls is None:
+            return 0
+        match op:
+            case Op.FULL:
+                calls.take()
+            case Op.FLUSH:
+                calls.drain()
+                self._flush()
+            case Op.AMBIENT:
+                self._ambient(calls)
+            case Op.ROOT:
+                self._root(calls, number)
+            case _:
+                pass
+        return 0
+
+    def _ambient(self, calls: StoreCalls) -> None:
+        """Tell the collector OpenTelemetry's current span, outside of any call that the bridge knows."""
+        collector = calls.collector
+        context = get_current_span().get_span_context()
+        at = collector.base + collector.control
+        ids = context.trace_id.to_bytes(16), context.span_id.to_bytes(8)
+        _CONTEXT.pack_into(collector._space, at + Control.FRAME_TRACE_ID, *ids)
+        flags = context.trace_flags & _TRACE_FLAGS
+        _FLAGS.pack_into(
+            collector._space, at + Control.FRAME_TRACE_FLAGS, flags, context.is_remote, context.is_valid, 0, 0
+        )
+
+    def _root(self, calls: StoreCalls, number: int) -> None:
+        """Have the application's sampler decide about a span without a local parent."""
+        collector = calls.collector
+        control = collector.control
+        guest = calls.guests[number].link.guest
+        collector.set_u32(control + Control.ROOT_EXTRA_LENGTH, 0)
+        parent_id = collector.read(control + Control.ROOT_PARENT_SPAN_ID, 8)
+        context = _NO_SPAN
+        if any(parent_id):
+            trace_id = collector.read(control + Control.ROOT_TRACE_ID, 16)
+            flags = collector.read(control + Control.ROOT_PARENT_FLAGS, 1)[0]
+            state = calls.tracestate(collector.u32(control + Control.ROOT_TRACESTATE))
+            parent = span_context_of(trace_id, parent_id, flags, True, state)
+            context = set_span_in_context(NonRecordingSpan(parent))
+        elif not get_current_span().get_span_context().is_valid:
+            # Samplers may look at what else there is, such as baggage.
+            context = get_current()
+        name = self._bytes(collector, Control.ROOT_NAME_POINTER).decode("utf-8", "replace")
+        site = self._site(self._bytes(collector, Control.ROOT_SITE_POINTER))
+        given = self._packed.decode(self._bytes(collector, Control.ROOT_ATTRIBUTES_POINTER), site.fields)
+        attributes = {**site.attributes, **given, **guest.identity.attributes()}
+        kind = collector.u32(control + Control.ROOT_KIND)
+        tracer = self._deliveries.tracer(guest.identity)
+        if tracer is None:
+            return
+        result = decide(tracer, context, None, name, _KINDS[kind if kind < len(_KINDS) else 0], attributes)
+        extra = pack_attributes(result.attributes)
+        if extra and len(extra) <= collector.u32(control + Control.ROOT_EXTRA_CAPACITY):
+            collector.write(collector.u32(control + Control.ROOT_EXTRA_POINTER), extra)
+            collector.set_u32(control + Control.ROOT_EXTRA_LENGTH, len(extra))
+        collector.write(control + Control.ROOT_TRACE_ID, result.trace_id.to_bytes(16))
+        collector.write(control + Control.ROOT_DECISION, bytes((result.decision, result.trace_flags & _TRACE_FLAGS)))
+
+    @staticmethod
+    def _bytes(collector: StoreCollector, pointer: int) -> bytes:
+        at = collector.control + pointer
+        size = collector.u32(at + 4)
+        return collector.read(collector.u32(at), size) if size else b""
+
+    def _site(self, descriptor: bytes) -> CallSite:
+        try:
+            return read_callsite(descriptor, self._packed, self._limits, self._silent, host_attributes={})
+        except DescriptorError:
+            return CallSite("", 0, "", (), {})
