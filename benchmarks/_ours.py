@@ -7,24 +7,59 @@ from collections.abc import Callable
 from pathlib import Path
 
 import wasmtime
-from _subjects import Providers
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
+from wasmscope.delivery import OtlpSender, Scope, sender_settings
 from wasmscope.host_shim import Bridge, GuestInstance
 
-__all__ = ["WAT", "Ours"]
+__all__ = ["WAT", "LostRecordsError", "Ours"]
 
 WAT = Path(__file__).with_name("pipeline.wat").read_text(encoding="utf-8")
+_FLUSH_S = 60.0
+
+
+class LostRecordsError(Exception):
+    """Not all records came out: the time is then that of less work."""
+
+
+class _Counting(OtlpSender):
+    """Counts the records whose bytes come, and lets them go."""
+
+    def __init__(self) -> None:
+        super().__init__(sender_settings(targets={}), Resource.get_empty())
+        self.records = 0
+
+    def spans(self, scope: Scope, body: bytes, count: int) -> None:
+        self.records += count
+
+    def logs(self, scope: Scope, body: bytes, count: int) -> None:
+        self.records += count
 
 
 class Ours:
-    """A bridge, and one instance of the guest that is measured."""
+    """A bridge, and one instance of the guest that is measured.
 
-    def __init__(self, *, sampled: bool = True) -> None:
-        self.providers = Providers(sdk=True, sampler=ALWAYS_ON if sampled else ALWAYS_OFF)
+    Args:
+        sampled: Whether spans are kept.
+        endpoint: Where to send over gRPC, the host's own spans, too; None: what comes out is counted and thrown away.
+    """
+
+    def __init__(self, *, sampled: bool = True, endpoint: str | None = None) -> None:
+        self.provider = TracerProvider(sampler=ALWAYS_ON if sampled else ALWAYS_OFF, shutdown_on_exit=False)
+        self._counting = None if endpoint else _Counting()
+        if endpoint is not None:
+            exporter = OTLPSpanExporter(endpoint=endpoint, insecure=True)
+            self.provider.add_span_processor(BatchSpanProcessor(exporter))
+        self.sender = self._counting or OtlpSender.from_environment(
+            resource=self.provider.resource, otlp=endpoint or False
+        )
+        self.bridge = Bridge(delivery="otlp", otlp=self.sender, tracer_provider=self.provider)
         self.engine = wasmtime.Engine()
         self.module = wasmtime.Module(self.engine, WAT)
-        self.bridge = _bridge(self.providers)
         self._linker = wasmtime.Linker(self.engine)
         self.instance = self.said_some(self.instantiate())
 
@@ -44,33 +79,32 @@ class Ours:
         instance.call("some")
         return instance
 
-    def encoded(self, export: str) -> Callable[[int], object]:
-        """Give an export of the instance, followed by what brings its bytes to Python."""
+    def encoded(self, export: str, *, comes_out: bool = False) -> Callable[[int], object]:
+        """Give an export of the instance that does something a number of times; what a call makes comes out at its end.
+
+        Args:
+            export: Its name.
+            comes_out: Whether a record has to come out for each time.
+        """
+        call = functools.partial(self.instance.call, export)
+        counting = self._counting
+        assert counting is not None
 
         def run(count: int) -> None:
-            self.instance.call(export, count)
-            self.drain()
+            before = counting.records
+            call(count)
+            came = counting.records - before
+            if came != (count if comes_out else 0):
+                raise LostRecordsError(f"{came} records of {count} calls came out ({export})")
 
         return run
 
-    def drain(self) -> None:
-        """Have all that collectors hold come out as bytes."""
-
-    def empty(self) -> None:
-        """Throw away what came out."""
-        self.providers.empty()
+    def flush(self) -> bool:
+        """Send everything, and say whether all of it was taken."""
+        return self.sender.flush(_FLUSH_S) and self.provider.force_flush(int(_FLUSH_S * 1000))
 
     def close(self) -> None:
         """End it."""
         self.bridge.close()
-        self.providers.close()
-
-
-def _bridge(providers: Providers) -> Bridge:
-    """Make the bridge."""
-    return Bridge(
-        delivery="otlp",
-        tracer_provider=providers.tracer,
-        meter_provider=providers.meter,
-        logger_provider=providers.logger,
-    )
+        self.sender.shutdown(_FLUSH_S)
+        self.provider.shutdown()

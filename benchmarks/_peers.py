@@ -172,7 +172,9 @@ def _built(kind: Kind) -> Path:
     """The folder with the program, which is built if it is not there yet."""
     source = _FOLDER / kind.folder
     # What cargo makes by hand in the checkout is no source.
-    files = sorted(path for path in source.rglob("*") if path.is_file() and "target" not in path.relative_to(source).parts)
+    files = sorted(
+        path for path in source.rglob("*") if path.is_file() and "target" not in path.relative_to(source).parts
+    )
     key = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     place = cache() / f"peer-{kind.folder}-{key[:12]}"
     if not place.exists():

@@ -76,7 +76,7 @@ def instances(report: Report) -> None:
 
         functions = {"ours": our_instances, "ours called": our_first_calls}
         functions |= {"bare": bare_instances, "bare called": bare_first_calls}
-        timed = time_together(functions, after=ours.empty, repeats=15, most=500)
+        timed = time_together(functions, repeats=15, most=500)
         made = timed["ours"].least_us - timed["bare"].least_us
         called = timed["ours called"].least_us - timed["bare called"].least_us
         report.add(Figure("store, instance, end: above the bare guest", made, "us", bound=Bound(most=60)))
@@ -112,7 +112,7 @@ def growth_by_open_spans(report: Report) -> None:
             # The span that is measured is open, too.
             if count > 1:
                 ours.instance.call("open", count - 1)
-            functions[f"{count}"] = ours.encoded("span")
+            functions[f"{count}"] = ours.encoded("span", comes_out=True)
             empty[f"{count}"] = ours.encoded("loop")
         timed = time_together(functions, empty=empty, repeats=25)
         first = timed[f"{_OPEN[0]}"].least_ns
@@ -126,7 +126,9 @@ def growth_by_open_spans(report: Report) -> None:
 
 def growth_by_instances(report: Report) -> None:
     """Spans in one of many instances, and in all of them in turn."""
-    report.title(f"Spans in many instances, each in a store of its own ({_VISIT} spans a call, whose own cost is taken away)")
+    report.title(
+        f"Spans in many instances, each in a store of its own ({_VISIT} spans a call, whose own cost is taken away)"
+    )
     with ExitStack() as stack:
         functions: dict[str, Callable[[int], object]] = {}
         empty: dict[str, Callable[[int], object]] = {}
@@ -135,8 +137,8 @@ def growth_by_instances(report: Report) -> None:
             stack.callback(ours.close)
             made = [ours.instance, *(ours.said_some(ours.instantiate()) for _ in range(count - 1))]
             for title, visited in ((f"one of {count}", made[:1]), (f"{count} in turn", made)):
-                functions[title] = _visits(ours, visited, "span")
-                empty[title] = _visits(ours, visited, "loop")
+                functions[title] = _visits(visited, "span")
+                empty[title] = _visits(visited, "loop")
         timed = time_together(functions, empty=empty, repeats=25)
         first = timed[f"one of {_INSTANCES[0]}"].least_ns
         report.add(Figure("span in the only instance", first, "ns"))
@@ -146,13 +148,12 @@ def growth_by_instances(report: Report) -> None:
             report.add(Figure(f"span in {count:,} instances in turn", turn, "ns", "the only one", first, _FLAT))
 
 
-def _visits(ours: Ours, visited: Sequence[GuestInstance], export: str) -> Callable[[int], object]:
+def _visits(visited: Sequence[GuestInstance], export: str) -> Callable[[int], object]:
     """Call an export of each instance in turn; a next run goes on where this one ended."""
     instances = itertools.cycle(visited)
 
     def run(times: int) -> None:
         for instance in itertools.islice(instances, times // _VISIT):
             instance.call(export, _VISIT)
-        ours.drain()
 
     return run

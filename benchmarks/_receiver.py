@@ -66,7 +66,10 @@ def _serve() -> None:
     def export(body: bytes, context: Any) -> bytes:
         request = ExportTraceServiceRequest.FromString(body)
         found = [
-            span.span_id for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans
+            span.span_id
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
         ]
         with lock:
             counted["spans"] += len(found)

@@ -1,8 +1,9 @@
 """Times functions beside each other, on a machine that does other things too.
 
-*Method*: thread CPU time (what runs elsewhere says itself how much it took); each function runs many times in turn with all the others, so that a slow moment hits all of
-them. Of the runs the least is taken: whatever else the machine does only ever adds to a run (cache misses, a shared
-core's other half), so that the least is nearest to what the code itself costs. The median says how quiet it was.
+*Method*: thread CPU time, or what another process says of itself; each function runs many times in turn with all the
+others, so that a slow moment hits all of them. Of the runs the least is taken: whatever else the machine does only ever
+adds to a run (cache misses, a shared core's other half), so that the least is nearest to what the code itself costs.
+The median says how quiet it was.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def time_together(
     Args:
         functions: By name; the argument is how many times.
         empty: For each, by the same name, what does the same loop with nothing in it; its time is taken away.
-        elsewhere: What else to time, by name: functions that do something a number of times in another process or thread,
-            and give the ns of CPU time that it took.
+        elsewhere: What else to time, by name: functions that do something a number of times in another process, and
+            give the ns of CPU time that it took.
         after: Called after each run, untimed: to throw away what has piled up.
         repeats: How many runs of each.
         most: How many times at most in a run.
@@ -61,7 +62,8 @@ def time_together(
     empty = empty or {}
     here = {loop: functools.partial(_run, loop) for loop in (*functions.values(), *empty.values())}
     counts: dict[Callable[[int], int], int] = {}
-    for run in (*here.values(), *(elsewhere or {}).values()):
+    everything: list[Callable[[int], int]] = [*here.values(), *(elsewhere or {}).values()]
+    for run in everything:
         counts[run] = _how_many(run, after, most)
     runs: dict[Callable[[int], int], list[float]] = {run: [] for run in counts}
     for _ in range(repeats):

@@ -13,7 +13,7 @@ from importlib.metadata import version
 import wasmtime
 from _arrival import into_jaeger, into_receiver
 from _naive import Naive
-from _ours import WAT, Ours
+from _ours import WAT, LostRecordsError, Ours
 from _peers import KINDS, Peer, PeerError
 from _pipeline_growth import growth_by_instances, growth_by_open_spans, instances
 from _report import Bound, Figure, Report, arguments
@@ -79,14 +79,14 @@ def operations(report: Report) -> None:
         elsewhere: dict[str, Callable[[int], int]] = {}
         for operation in _OPERATIONS:
             bench, export = (unsampled, "span") if operation.export == "unsampled" else (ours, operation.export)
-            functions[f"ours {operation.export}"] = bench.encoded(export)
+            functions[f"ours {operation.export}"] = bench.encoded(export, comes_out=operation.comes_out)
             empty[f"ours {operation.export}"] = bench.encoded("loop")
             for folder, peer in peers.items():
                 if folder != "go_observe":
                     elsewhere[f"{folder} {operation.export}"] = functools.partial(
                         peer.run, operation.export, comes_out=operation.comes_out
                     )
-        functions["ours span_by_name"] = ours.encoded("span_by_name")
+        functions["ours span_by_name"] = ours.encoded("span_by_name", comes_out=True)
         empty["ours span_by_name"] = ours.encoded("loop")
         if "go_observe" in peers:
             for export, _ in _OBSERVE:
@@ -105,7 +105,7 @@ def _start_peers(report: Report, stack: ExitStack) -> dict[str, Peer]:
     for folder, kind in KINDS.items():
         try:
             peers[folder] = stack.enter_context(Peer(kind))
-        except PeerError as error:
+        except (PeerError, LostRecordsError) as error:
             report.left_out(kind.full_name(), str(error))
     return peers
 
@@ -173,14 +173,16 @@ def encoded(
         function(count)
         records = providers.empty()
         if records != (count if comes_out else 0) + around:
-            raise PeerError(f"{_PYTHON} lost records: {records} of {count} came out")
+            raise LostRecordsError(f"{_PYTHON}: {records} records of {count} calls came out")
 
     return run
 
 
 def _report_operations(report: Report, timed: Mapping[str, Timed], names: Mapping[str, str]) -> None:
     names = {"python": _PYTHON, **names, "naive": _NAIVE}
-    report.title("From a guest's call to OTLP bytes in Python (peers: to OTLP bytes; measurements: until they are added up)")
+    report.title(
+        "From a guest's call to OTLP bytes in Python (peers: to OTLP bytes; measurements: until they are added up)"
+    )
     for operation in _OPERATIONS:
         ours = timed[f"ours {operation.export}"].least_ns
         report.add(Figure(operation.title, ours, "ns", bound=Bound(most=operation.most_ns)))
@@ -199,7 +201,8 @@ def _report_operations(report: Report, timed: Mapping[str, Timed], names: Mappin
             report.add(Figure(f"  it, beside a {title}", by_name, "ns", names["go_observe"], found.least_ns))
     spread = sorted(found.median_us / found.least_us for found in timed.values())
     report.note(
-        f"CPU time per operation, the least of interleaved runs; medians are {spread[0]:.2f} to {spread[-1]:.2f} times that."
+        f"CPU time per operation, the least of interleaved runs; "
+        f"medians are {spread[0]:.2f} to {spread[-1]:.2f} times that."
     )
 
 
@@ -217,7 +220,7 @@ def main() -> None:
         conditions(report)
         try:
             operations(report)
-        except PeerError as error:
+        except (PeerError, LostRecordsError) as error:
             sys.exit(f"error: {error}")
         instances(report)
         growth_by_open_spans(report)

@@ -46,7 +46,7 @@ class TestKinds:
         assert version and version in locked
 
     def test_no_toolchain(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where its compiler is not on the machine, it cannot be had, and the reason says so; nothing half built is left."""
+        """Where there is no compiler for it, it cannot be had, and the reason says so; nothing half built is left."""
         monkeypatch.setenv("WASMSCOPE_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("PATH", str(tmp_path))
         for folder, program in (("go_otel", "go"), ("rust_otel", "cargo"), ("go_observe", "go")):
@@ -64,5 +64,8 @@ class TestKinds:
 
         monkeypatch.setenv("WASMSCOPE_CACHE", str(tmp_path))
         kind = Kind("broken", "go_otel", build, KINDS["go_otel"].version)
-        with Peer(kind) as peer, pytest.raises(PeerError, match=r"broken \S+ ended with exit code 3 when asked for span"):
+        with (
+            Peer(kind) as peer,
+            pytest.raises(PeerError, match=r"broken \S+ ended with exit code 3 when asked for span"),
+        ):
             peer.run("span", 1, comes_out=True)

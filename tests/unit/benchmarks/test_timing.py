@@ -46,7 +46,7 @@ class TestElsewhere:
         assert order[-12:] == ["here", "a", "b"] * 4
 
     def test_as_often_as_a_run_needs(self) -> None:
-        """A run is as long as 20 ms of the peer's time need, after tries with more and more; never longer than the most."""
+        """A run takes about 20 ms, which is found out with more and more; and it does no more than the most."""
         counts: list[int] = []
 
         def peer(count: int) -> int:
