@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import wasmtime
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -44,11 +45,14 @@ class Ours:
     """A bridge, and one instance of the guest that is measured.
 
     Args:
+        delivery: How the bridge delivers.
         sampled: Whether spans are kept.
         endpoint: Where to send over gRPC, the host's own spans, too; None: what comes out is counted and thrown away.
     """
 
-    def __init__(self, *, sampled: bool = True, endpoint: str | None = None) -> None:
+    def __init__(
+        self, *, delivery: Literal["otlp", "live"] = "otlp", sampled: bool = True, endpoint: str | None = None
+    ) -> None:
         self.provider = TracerProvider(sampler=ALWAYS_ON if sampled else ALWAYS_OFF, shutdown_on_exit=False)
         self._counting = None if endpoint else _Counting()
         if endpoint is not None:
@@ -57,7 +61,7 @@ class Ours:
         self.sender = self._counting or OtlpSender.from_environment(
             resource=self.provider.resource, otlp=endpoint or False
         )
-        self.bridge = Bridge(delivery="otlp", otlp=self.sender, tracer_provider=self.provider)
+        self.bridge = Bridge(delivery=delivery, otlp=self.sender, tracer_provider=self.provider)
         self.engine = wasmtime.Engine()
         self.module = wasmtime.Module(self.engine, WAT)
         self._linker = wasmtime.Linker(self.engine)

@@ -37,7 +37,7 @@ class Figure:
     """One figure.
 
     Attributes:
-        name: What was measured.
+        name: What was measured; indented if it belongs to the figure before.
         value: Ours.
         unit: Its unit; less is better.
         peer: What it is compared with, or None.
@@ -124,11 +124,12 @@ class Report:
 
     def _remember(self, figure: Figure) -> None:
         if figure.is_ok is False:
-            self._missed.append(figure.name)
+            beside = "" if figure.peer is None else f" (beside {figure.peer})"
+            self._missed.append(figure.name.strip() + beside)
 
     def _print_json(self, figure: Figure) -> None:
         item = {
-            "name": figure.name,
+            "name": figure.name.strip(),
             "value": figure.value,
             "unit": figure.unit,
             "peer": figure.peer,

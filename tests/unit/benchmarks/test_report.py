@@ -94,6 +94,13 @@ class TestBounds:
         assert run(*figures, as_json=as_json) == 1
         assert capsys.readouterr().err == "missed its bound: slow\n"
 
+    def test_missed_beside_a_peer(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A figure that is slow beside one of several peers says beside which; its indentation is for people only."""
+        run(Figure("  log", 2.0, "us", "naive", 4.0, Bound(ratio=8)), as_json=True)
+        captured = capsys.readouterr()
+        assert captured.err == "missed its bound: log (beside naive)\n"
+        assert json.loads(captured.out)["name"] == "log"
+
     def test_text(self, capsys: pytest.CaptureFixture[str]) -> None:
         """For people, a line a figure says the same."""
         run(Figure("log", 2.0, "us", "naive", 20.0, Bound(ratio=8)), as_json=False)
