@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wasmscope.delivery._environment import SenderSettings, SignalSettings, Tls, sender_settings
-from wasmscope.delivery._losses import LostReason
+from wasmscope.delivery._losses import SdkLossReason
 from wasmscope.delivery._metric_lane import MetricFeed, MetricPart
 from wasmscope.delivery._metric_preferences import prefers_delta, prefers_exponential
 from wasmscope.delivery._metric_records import (
@@ -21,13 +21,15 @@ from wasmscope.delivery._metric_records import (
     read_metrics,
 )
 from wasmscope.delivery._metrics import MetricChunk, MetricSource, MetricStreams
+from wasmscope.delivery._resource import resource_of
 from wasmscope.delivery._retry import RetryPolicy
 from wasmscope.delivery._sampling import Policy, SamplerPolicies, Sampling, decide, policies
 from wasmscope.delivery._scope import Scope
 from wasmscope.delivery._sdk import SdkDelivery
+from wasmscope.delivery._sdk_metrics import SdkMetricSource
 from wasmscope.delivery._sender import OtlpSender
 from wasmscope.delivery._stats import LATENCY_BOUNDS_S, Latency, Listener, LossReason, SenderStats, SignalStats
-from wasmscope.delivery._target import OtlpTarget, SignalName, otlp_target
+from wasmscope.delivery._target import OtlpProtocol, OtlpTarget, SignalName, otlp_target
 
 __all__ = [
     "LATENCY_BOUNDS_S",
@@ -40,7 +42,6 @@ __all__ = [
     "Latency",
     "Listener",
     "LossReason",
-    "LostReason",
     "MalformedMetricsError",
     "MeasurementRecord",
     "MetricChunk",
@@ -49,6 +50,7 @@ __all__ = [
     "MetricRecord",
     "MetricSource",
     "MetricStreams",
+    "OtlpProtocol",
     "OtlpSender",
     "OtlpTarget",
     "Policy",
@@ -57,6 +59,8 @@ __all__ = [
     "Sampling",
     "Scope",
     "SdkDelivery",
+    "SdkLossReason",
+    "SdkMetricSource",
     "SenderSettings",
     "SenderStats",
     "SetRecord",
@@ -71,5 +75,6 @@ __all__ = [
     "prefers_delta",
     "prefers_exponential",
     "read_metrics",
+    "resource_of",
     "sender_settings",
 ]

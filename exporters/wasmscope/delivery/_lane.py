@@ -30,13 +30,11 @@ class Circumstances:
 
     def __init__(
         self,
-        closing: Closing,
         policy: RetryPolicy,
         notices: Notices,
         listener: Listener | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.closing = closing
         self.policy = policy
         self.notices = notices
         self.listener = listener
@@ -53,7 +51,7 @@ class Lane(ABC):
         self._target = settings.target
         self._circumstances = circumstances
         self._clock = circumstances.clock
-        self._closing = circumstances.closing
+        self._closing = Closing(self._clock)
         self._condition = threading.Condition()
         self._tally = Tally()
         self._thread: threading.Thread | None = None
@@ -62,7 +60,7 @@ class Lane(ABC):
             transport,
             settings.timeout_s,
             circumstances.policy,
-            circumstances.closing,
+            self._closing,
             clock=self._clock,
             on_request=self._count_request,
             on_failing=self._tell_failing,
@@ -73,8 +71,14 @@ class Lane(ABC):
         with self._condition:
             return self._tally.snapshot()
 
-    def wake(self) -> None:
-        """Let the thread see that the sender closes."""
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._closing.has_begun
+
+    def close(self, timeout_s: float) -> None:
+        """Take nothing more, send what is left in the time that is given, and let the thread end then."""
+        self._closing.begin(timeout_s)
         with self._condition:
             self._condition.notify_all()
 
@@ -88,7 +92,8 @@ class Lane(ABC):
         return True
 
     def give_up(self, message: str = "") -> None:
-        """Count what is left as dropped; whatever comes of it after that is not counted."""
+        """Send nothing more: what is left counts as dropped, and what comes of a request under way does not count."""
+        self._closing.end()
         with self._condition:
             if self._is_given_up:
                 return

@@ -1,32 +1,39 @@
-"""Counts of records that could not be handed on."""
+"""Counts of records that the SDK did not take."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 from typing import Final, Literal
 
-__all__ = ["Losses", "LostReason", "SignalName"]
+from wasmscope.delivery._notices import Notices
+from wasmscope.delivery._target import SignalName
 
-SignalName = Literal["spans", "logs", "metrics"]
-LostReason = Literal["failed", "malformed", "no_sdk", "instrument_count"]
-"""Why a record was lost: a processor or exporter raised; its bytes are not OTLP; the application's provider is not (or
-not any more) the SDK's; the module has too many instruments."""
+__all__ = ["Losses", "SdkLossReason"]
+
+SdkLossReason = Literal["failed", "instrument_count", "malformed", "no_sdk"]
+"""Why the SDK did not take a record.
+
+- ``failed``: a processor or exporter of the application raised, or an instrument did.
+- ``instrument_count``: its module has too many instruments.
+- ``malformed``: it is not what a collector writes: a defect.
+- ``no_sdk``: the application's tracer provider is not (or not any more) the SDK's.
+"""
 
 _SHOWN: Final = 200
-_logger = logging.getLogger("wasmscope.delivery")
+_RECORDS: Final[dict[SignalName, str]] = {"traces": "spans", "logs": "log records", "metrics": "metric values"}
 
 
 class Losses:
-    """Lost records by signal and reason. Thread-safe. Each signal and reason is logged once."""
+    """Lost records by signal and reason. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: Counter[tuple[SignalName, LostReason]] = Counter()
+        self._counts: Counter[tuple[SignalName, SdkLossReason]] = Counter()
+        self._notices = Notices()
 
-    def add(self, signal: SignalName, reason: LostReason, count: int, detail: str) -> None:
-        """Count lost records.
+    def add(self, signal: SignalName, reason: SdkLossReason, count: int, detail: str) -> None:
+        """Count lost records, and warn.
 
         Args:
             signal: Whose records.
@@ -37,13 +44,11 @@ class Losses:
         if count <= 0:
             return
         with self._lock:
-            is_first = (signal, reason) not in self._counts
             self._counts[signal, reason] += count
-        if is_first:
-            shown = (detail if detail.isprintable() else repr(detail))[:_SHOWN]
-            _logger.warning("%s of guests were lost: %s (further ones are only counted)", signal, shown)
+        shown = (detail if detail.isprintable() else repr(detail))[:_SHOWN]
+        self._notices.warn((signal, reason), "%s of guests were lost: %s", _RECORDS[signal], shown)
 
-    def snapshot(self) -> dict[tuple[SignalName, LostReason], int]:
+    def snapshot(self) -> dict[tuple[SignalName, SdkLossReason], int]:
         """Give the counts so far."""
         with self._lock:
             return dict(self._counts)

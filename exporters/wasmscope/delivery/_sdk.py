@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from opentelemetry import _logs, trace
+from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import Logger, LoggerProvider, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
@@ -14,9 +16,11 @@ from opentelemetry.sdk.trace import Tracer
 from opentelemetry.trace import TracerProvider
 
 from wasmscope.delivery._contexts import Contexts
-from wasmscope.delivery._losses import Losses, LostReason, SignalName
+from wasmscope.delivery._losses import Losses, SdkLossReason
 from wasmscope.delivery._scope import Scope
+from wasmscope.delivery._sdk_metrics import Instruments, SdkMetricSource
 from wasmscope.delivery._sdk_spans import SpanSink
+from wasmscope.delivery._target import SignalName
 from wasmscope.delivery._values import read_attributes, read_value
 
 __all__ = ["SdkDelivery"]
@@ -39,6 +43,7 @@ class SdkDelivery:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         logger_provider: LoggerProvider | None = None,
+        instruments: int = 1_000,
     ) -> None:
         """Prepare.
 
@@ -46,6 +51,7 @@ class SdkDelivery:
             tracer_provider: Whose processors get the spans; None for the global one, resolved late.
             meter_provider: Whose instruments get the measurements; likewise.
             logger_provider: Whose processors get the log records; likewise.
+            instruments: How many a module may have over all its instances; values of further ones are lost.
         """
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
@@ -54,6 +60,8 @@ class SdkDelivery:
         # The provider is kept too: the global one may be set after the first record.
         self._sinks: dict[Scope, tuple[TracerProvider, SpanSink]] = {}
         self._loggers: dict[Scope, Logger] = {}
+        self._instruments: dict[Scope, Instruments] = {}
+        self._instruments_limit = instruments
         self._losses = Losses()
 
     @staticmethod
@@ -74,7 +82,7 @@ class SdkDelivery:
         sink = self._sink(scope)
         return None if sink is None else sink.tracer
 
-    def lost(self) -> dict[tuple[SignalName, LostReason], int]:
+    def lost(self) -> dict[tuple[SignalName, SdkLossReason], int]:
         """Give how many records were lost, by signal and reason."""
         return self._losses.snapshot()
 
@@ -90,18 +98,18 @@ class SdkDelivery:
         try:
             given = ScopeSpans.FromString(body).spans
         except Exception as error:
-            self._losses.add("spans", "malformed", count, f"{error!r} where OTLP was expected; please report it")
+            self._losses.add("traces", "malformed", count, f"{error!r} where OTLP was expected; please report it")
             return
         sink = self._sink(scope)
         if sink is None:
-            self._losses.add("spans", "no_sdk", count, "the tracer provider is not OpenTelemetry's SDK")
+            self._losses.add("traces", "no_sdk", count, "the tracer provider is not OpenTelemetry's SDK")
             return
         contexts = Contexts(context)
         for span in given:
             try:
                 sink.hand_on(span, contexts)
             except Exception as error:
-                self._failed("spans", error)
+                self._failed("traces", error)
 
     def logs(self, scope: Scope, body: bytes, count: int, *, context: Context | None = None) -> None:
         """Hand on log records.
@@ -124,6 +132,28 @@ class SdkDelivery:
                 _emit(logger, record, contexts)
             except Exception as error:
                 self._failed("logs", error)
+
+    def metric_source(
+        self, scope: Scope, base: Mapping[str, Any], decode: Callable[[bytes], Mapping[str, Any]]
+    ) -> SdkMetricSource:
+        """Make what hands on the measurements of one guest instance.
+
+        Args:
+            scope: Whose they are.
+            base: What the host puts on each; wins over the guest's.
+            decode: Decodes a packed attribute list that the collector has accepted.
+        """
+        return SdkMetricSource(self.instruments(scope), self._losses, decode, base)
+
+    def instruments(self, scope: Scope) -> Instruments:
+        """Give the instruments of a module."""
+        with self._lock:
+            found = self._instruments.get(scope)
+            if found is None:
+                # As for loggers.
+                meter = metrics.get_meter(scope.name, scope.version or "", meter_provider=self._meter_provider)
+                found = self._instruments[scope] = Instruments(meter, self._instruments_limit)
+            return found
 
     def _failed(self, signal: SignalName, error: Exception) -> None:
         self._losses.add(signal, "failed", 1, f"a processor or exporter of the application raised {error!r}")

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from wasmscope.delivery._answer import Transport
-from wasmscope.delivery._courier import Closing
 from wasmscope.delivery._environment import SenderSettings, SignalSettings, sender_settings
 from wasmscope.delivery._grpc import Channels, GrpcTransport
 from wasmscope.delivery._http import HttpTransport
@@ -101,14 +100,14 @@ class OtlpSender:
 
     def _start(self) -> None:
         self._lock = threading.Lock()
-        self._closing = Closing()
+        self._is_closing = False
         self._channels = Channels()
         self._lanes: dict[SignalName, Lane] = {}
         self._spans: RecordLane | None = None
         self._logs: RecordLane | None = None
         self._metrics: MetricLane | None = None
         settings = self.settings
-        circumstances = Circumstances(self._closing, self._policy, Notices(), self._listener)
+        circumstances = Circumstances(self._policy, Notices(), self._listener)
         for signal, own in settings.signals.items():
             transport = self._transport(signal, own)
             if signal == "metrics":
@@ -165,7 +164,7 @@ class OtlpSender:
 
     def add_metrics(self, feed: MetricFeed[Any]) -> None:
         """Ask a feed for metrics from now on: in regular intervals, in each `flush` and at the end."""
-        if self._metrics is not None and not self._closing.has_begun:
+        if self._metrics is not None and not self._is_closing:
             self._metrics.add(feed)
 
     def remove_metrics(self, feed: MetricFeed[Any]) -> None:
@@ -201,9 +200,9 @@ class OtlpSender:
             return
         atexit.unregister(self.shutdown)
         deadline = time.monotonic() + timeout_s
-        self._closing.begin(timeout_s)
+        self._is_closing = True
         for lane in self._lanes.values():
-            lane.wake()
+            lane.close(timeout_s)
         for lane in self._lanes.values():
             lane.join(deadline - time.monotonic())
         self.give_up()
@@ -211,12 +210,18 @@ class OtlpSender:
         for lane in self._lanes.values():
             lane.join(grace_end - time.monotonic())
 
-    def give_up(self) -> None:
-        """Send nothing more: what is left counts as dropped. Never raises."""
-        self._closing.end()
-        for lane in self._lanes.values():
-            lane.give_up()
-        self._channels.close()
+    def give_up(self, *signals: SignalName) -> None:
+        """Send nothing more: what is left counts as dropped. Never raises.
+
+        Args:
+            signals: Which signals; all if none is named.
+        """
+        for signal, lane in self._lanes.items():
+            if not signals or signal in signals:
+                lane.give_up()
+        if not signals:
+            self._is_closing = True
+            self._channels.close()
 
     def stats(self) -> SenderStats:
         """Give the counters of this moment."""
@@ -228,7 +233,7 @@ class OtlpSender:
 
     def _restart(self) -> None:
         """Begin anew in a child process: the threads are gone, and locks may be held by them for ever."""
-        was_closing = self._closing.has_begun
+        was_closing = self._is_closing
         feeds = self._metrics.unlocked_feeds if self._metrics is not None else ()
         # Not closed, and kept: that would end the parent's connections, or wait for threads that are not there.
         self._inherited += [self._channels, *self._lanes.values()]

@@ -14,12 +14,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from wasmscope.errors import ConfigurationError
 
-__all__ = ["OtlpTarget", "Protocol", "SignalName", "otlp_target"]
+__all__ = ["OtlpProtocol", "OtlpTarget", "SignalName", "otlp_target"]
 
 SignalName = Literal["traces", "metrics", "logs"]
-Protocol = Literal["grpc", "http/protobuf"]
+OtlpProtocol = Literal["grpc", "http/protobuf"]
 
-_DEFAULTS: Final[dict[Protocol, str]] = {
+_DEFAULTS: Final[dict[OtlpProtocol, str]] = {
     "grpc": "http://localhost:4317",
     "http/protobuf": "http://localhost:4318",
 }
@@ -41,7 +41,7 @@ class OtlpTarget:
         is_given: Whether a switch said so, and not the environment.
     """
 
-    protocol: Protocol
+    protocol: OtlpProtocol
     url: str
     name: str
     is_given: bool = False
@@ -51,7 +51,7 @@ def otlp_target(
     signal: SignalName,
     switch: str | bool = False,
     *,
-    protocol: Protocol | None = None,
+    protocol: OtlpProtocol | None = None,
 ) -> OtlpTarget:
     """Find out where a signal goes by OTLP.
 
@@ -85,7 +85,7 @@ def otlp_target(
     return OtlpTarget(protocol, url, name)
 
 
-def _url(base: str, signal: SignalName, protocol: Protocol) -> str:
+def _url(base: str, signal: SignalName, protocol: OtlpProtocol) -> str:
     return f"{base.removesuffix('/')}/v1/{signal}" if protocol == "http/protobuf" else base
 
 
@@ -118,13 +118,13 @@ def _split(source: str, endpoint: str) -> SplitResult:
     return parts
 
 
-def _protocol(signal: SignalName) -> Protocol | None:
+def _protocol(signal: SignalName) -> OtlpProtocol | None:
     for name in (
         f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL",
         "OTEL_EXPORTER_OTLP_PROTOCOL",
     ):
         if value := os.environ.get(name, "").strip():
-            if value not in get_args(Protocol):
+            if value not in get_args(OtlpProtocol):
                 raise ConfigurationError(f"{name}={value!r} is not supported; use grpc or http/protobuf")
-            return cast(Protocol, value)
+            return cast(OtlpProtocol, value)
     return None

@@ -76,6 +76,11 @@ _EXPLANATIONS: Final = (
         "check port and OTEL_EXPORTER_OTLP_PROTOCOL: usual are 4317 for grpc, 4318 for http/protobuf",
     ),
     (
+        r"max_request_size|too large|larger than max|code: 413",
+        "a request was too large",
+        "set OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BLRP_MAX_EXPORT_BATCH_SIZE or WASMSCOPE_OTLP_REQUEST_BYTES lower",
+    ),
+    (
         r"timed? ?out|deadline|unreachable",
         "no answer",
         "check endpoint and firewalls",
@@ -84,11 +89,6 @@ _EXPLANATIONS: Final = (
         r"code: 429|code: 50[234]|resource_exhausted|unavailable",
         "the collector is busy or not ready",
         "try again, or look into its log",
-    ),
-    (
-        r"max_request_size|too large|code: 413",
-        "a request was too large",
-        "set OTEL_BSP_MAX_EXPORT_BATCH_SIZE and OTEL_BLRP_MAX_EXPORT_BATCH_SIZE lower",
     ),
 )
 """What exporters write in their log, what it means, and what to try."""
@@ -122,10 +122,12 @@ class Destination:
         self.name = name
         self.protocol = protocol
         self._lock = threading.Lock()
-        self._tallies: dict[Signal, _Tally] = {signal: _Tally() for signal in _FAILURE}
+        self._tallies = _no_tallies()
+        self._metrics: dict[int, _Tally] = {}
         self._shutdowns: list[Callable[[], object]] = []
-        self._reason: str | None = None
-        self._advice: str | None = None
+        # Why deliveries fail now, and why the last records that got lost did: both with an advice.
+        self._reason: tuple[str, str] | None = None
+        self._lost_reason: tuple[str, str] | None = None
         self._took_something = False
         self._given_up = False
         self.failed_while_closing = threading.Event()
@@ -136,18 +138,40 @@ class Destination:
         with self._lock:
             self._tallies[signal].finished += count
 
-    def _begin_metrics(self, count: int) -> None:
-        """Metrics are totals: the last export says it all."""
+    def begin_metrics(self, source: object, count: int) -> None:
+        """Count metric points that are ready for delivery: they are totals, so a source's last export says it all."""
         with self._lock:
-            self._tallies["metric point"] = _Tally(count)
+            self._metrics[id(source)] = _Tally(count)
 
-    def _settle(self, signal: Signal, count: int, *, delivered: bool) -> None:
+    def deliver(self, signal: Signal, count: int, source: object = None) -> None:
+        """Count records that were delivered.
+
+        Args:
+            signal: What they are.
+            count: How many.
+            source: For metric points, who exported them.
+        """
         with self._lock:
-            if delivered:
-                self._took_something = True
+            self._took_something = True
+            if signal == "metric point":
+                self._metrics.setdefault(id(source), _Tally()).delivered += count
+            else:
                 self._tallies[signal].delivered += count
-                self._reason = self._advice = None
-        if not delivered:
+            self._reason = None
+
+    def lose(self, reason: str | None = None, advice: str = "") -> None:
+        """Note that records got lost.
+
+        Args:
+            reason: Why; None if it is why deliveries fail now.
+            advice: What to try.
+        """
+        with self._lock:
+            if reason is not None:
+                self._lost_reason = (reason, advice)
+            elif self._reason is not None:
+                self._lost_reason = self._reason
+        if reason is None:
             self._note_failure()
 
     def note(self, message: str) -> None:
@@ -164,7 +188,7 @@ class Destination:
             if code := _CODE.search(message):
                 text += f" ({code[1]})"
             with self._lock:
-                self._reason, self._advice = text, advice
+                self._reason = (text, advice)
         self._note_failure()
 
     @property
@@ -195,7 +219,7 @@ class Destination:
         def counted_export(batch: object, *args: object, **options: object) -> object:
             count = _count(batch)
             if signal == "metric point":
-                self._begin_metrics(count)
+                self.begin_metrics(exporter, count)
             if self._given_up:
                 return _FAILURE[signal]
             try:
@@ -205,7 +229,10 @@ class Destination:
                 _logger.debug("export to %s", self.name, exc_info=True)
                 self.note(f"{type(error).__name__}: {error}")
                 result = _FAILURE[signal]
-            self._settle(signal, count, delivered=result in _SUCCESS)
+            if result in _SUCCESS:
+                self.deliver(signal, count, exporter)
+            else:
+                self.lose()
             return result
 
         def shutdown_once(*args: object, **options: object) -> object:
@@ -216,6 +243,16 @@ class Destination:
         watched.export = counted_export
         watched.shutdown = shutdown_once
         self._shutdowns.append(shutdown_once)
+
+    def stop_with(self, stop: Callable[[], object]) -> None:
+        """Have something else stopped, too, when deliveries are given up."""
+        self._shutdowns.append(stop)
+
+    def restart(self) -> None:
+        """Begin anew in a child process: what was under way is the parent's, and its threads may hold the lock."""
+        self._lock = threading.Lock()
+        self._tallies = _no_tallies()
+        self._metrics = {}
 
     def give_up(self) -> None:
         """Deliver nothing more, and wake exporters that are waiting for a retry."""
@@ -230,25 +267,36 @@ class Destination:
     def report(self) -> str | None:
         """Say in one line what was not delivered, and why; None if nothing got lost."""
         with self._lock:
+            tallies = dict(self._tallies)
+            tallies["metric point"] = _Tally(
+                sum(tally.finished for tally in self._metrics.values()),
+                sum(tally.delivered for tally in self._metrics.values()),
+            )
             lost = {
                 signal: (tally.finished - tally.delivered, tally.finished)
-                for signal, tally in self._tallies.items()
+                for signal, tally in tallies.items()
                 if tally.finished > tally.delivered
             }
-            reason, advice = self._reason, self._advice
+            known = self._reason or self._lost_reason
         if not lost:
             return None
         counts = ", ".join(
             counted(missing, signal) if missing == total else f"{missing:,} of {counted(total, signal)}"
             for signal, (missing, total) in lost.items()
         )
-        if reason is None:
+        if known is not None:
+            reason, advice = known
+        elif self._given_up:
+            reason, advice = "no answer in time", "check endpoint and firewalls"
+        else:
             reason = "more came than the queue holds"
             advice = "set OTEL_BSP_MAX_QUEUE_SIZE and OTEL_BLRP_MAX_QUEUE_SIZE higher (2048)"
-            if self._given_up:
-                reason, advice = "no answer in time", "check endpoint and firewalls"
         protocol = f" ({self.protocol})" if self.protocol else ""
         return f"{counts} not delivered to {self.name}{protocol}: {reason}; {advice}"
+
+
+def _no_tallies() -> dict[Signal, _Tally]:
+    return {"span": _Tally(), "log record": _Tally()}
 
 
 class _Exporter(Protocol):

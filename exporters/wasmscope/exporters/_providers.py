@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Final, Self, TextIO
 
@@ -19,11 +22,12 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
 
-from wasmscope.delivery._target import SignalName
+from wasmscope.delivery import OtlpSender, SignalName
 from wasmscope.errors import ConfigurationError
 from wasmscope.exporters._delivery import Destination, FailureLog
 from wasmscope.exporters._plugins import check_names, is_registered, listed, load, one_line
 from wasmscope.exporters._recording import Recording
+from wasmscope.exporters._sender_account import SenderAccount
 from wasmscope.exporters._wiring import Wiring
 
 __all__ = ["Providers", "providers_from_environment"]
@@ -41,6 +45,10 @@ _SDK_SAMPLERS: Final = frozenset(
         "traceidratio",
     }
 )
+_LOGGERS: Final = ("opentelemetry", "wasmscope.delivery")
+"""Who complains of deliveries."""
+_LIMIT: Final = re.compile(r"OTEL_\w+_LIMIT")
+_CREDENTIALS: Final = re.compile(r"OTEL_PYTHON_EXPORTER_OTLP_\w*CREDENTIAL_PROVIDER")
 _POLL_S: Final = 0.01
 _DOUBT_S: Final = 1.0
 """How long to wait for a destination that has only ever failed."""
@@ -58,6 +66,7 @@ class Providers:
         meter_provider: For metrics.
         logger_provider: For log records.
         disabled: Whether ``OTEL_SDK_DISABLED`` turned telemetry off.
+        otlp_obstacle: Why telemetry that is OTLP already cannot go straight to the endpoint; None if it can.
     """
 
     def __init__(
@@ -67,17 +76,27 @@ class Providers:
         logger_provider: LoggerProvider,
         destinations: Sequence[Destination],
         failure_log: FailureLog,
+        *,
+        otlp_obstacle: str | None = None,
+        make_sender: Callable[[], OtlpSender] | None = None,
     ) -> None:
         """Not for direct use: see `providers_from_environment`."""
         self.tracer_provider: Final = tracer_provider
         self.meter_provider: Final = meter_provider
         self.logger_provider: Final = logger_provider
         self.disabled: Final = _disabled()
+        self.otlp_obstacle: Final = otlp_obstacle
+        self._make_sender = make_sender
+        self._sender: OtlpSender | None = None
+        self._sender_lock = threading.Lock()
         self._destinations = tuple(destinations)
         self._failure_log = failure_log
         self._closing = threading.Lock()
         if destinations:
-            logging.getLogger("opentelemetry").addHandler(failure_log)
+            for name in _LOGGERS:
+                logging.getLogger(name).addHandler(failure_log)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_forked(weakref.ref(self)))
 
     def make_global(self) -> None:
         """Let code that asks OpenTelemetry for the global providers get these.
@@ -87,6 +106,26 @@ class Providers:
         trace.set_tracer_provider(self.tracer_provider)
         metrics.set_meter_provider(self.meter_provider)
         _logs.set_logger_provider(self.logger_provider)
+
+    def otlp_sender(self) -> OtlpSender | None:
+        """Give the sender that takes telemetry which is OTLP already straight to the endpoint.
+
+        There is one if the environment's OTLP exporters, or none, are all that gets telemetry from these providers, and
+        no setting asks for what only the SDK can do; `otlp_obstacle` says what does. Processors that are added to the
+        providers later do not see what goes this way.
+
+        The sender is made with the first call, and shut down with the providers, whose report covers it.
+
+        Returns:
+            The sender; None if there is an obstacle, or after `shutdown` began without one.
+
+        Raises:
+            ConfigurationError: If a setting of the sender alone cannot be used.
+        """
+        with self._sender_lock:
+            if self._sender is None and self._make_sender is not None:
+                self._sender = self._make_sender()
+            return self._sender
 
     def shutdown(self, timeout_s: float = 3.0) -> None:
         """Deliver what is left and stop; never raises, and a second call does nothing.
@@ -104,15 +143,17 @@ class Providers:
             return
         for destination in self._destinations:
             destination.closing = True
-        threads = [
-            threading.Thread(target=_quietly, args=(stop,), daemon=True)
-            for stop in (
-                self.tracer_provider.shutdown,
-                self.logger_provider.shutdown,
-                # Longer, because after its timeout it breaks the connection itself.
-                lambda: self.meter_provider.shutdown(timeout_s * 1_000 + 1_000),
-            )
+        stops: list[Callable[[], object]] = [
+            self.tracer_provider.shutdown,
+            self.logger_provider.shutdown,
+            # Longer, because after its timeout it breaks the connection itself.
+            lambda: self.meter_provider.shutdown(timeout_s * 1_000 + 1_000),
         ]
+        with self._sender_lock:
+            sender, self._make_sender = self._sender, None
+        if sender is not None:
+            stops.append(lambda: sender.shutdown(timeout_s))
+        threads = [threading.Thread(target=_quietly, args=(stop,), daemon=True) for stop in stops]
         for thread in threads:
             thread.start()
         started = time.monotonic()
@@ -131,7 +172,8 @@ class Providers:
         for thread in threads:
             thread.join(max(grace_end - time.monotonic(), 0))
         if not any(t.is_alive() for t in threads):
-            logging.getLogger("opentelemetry").removeHandler(self._failure_log)
+            for name in _LOGGERS:
+                logging.getLogger(name).removeHandler(self._failure_log)
 
     def report(self) -> list[str]:
         """Say what was not delivered: a line a destination, none if all went well.
@@ -140,6 +182,12 @@ class Providers:
         """
         lines = (destination.report() for destination in self._destinations)
         return [line for line in lines if line is not None]
+
+    def _restart(self) -> None:
+        """Begin anew in a child process."""
+        self._sender_lock = threading.Lock()
+        for destination in self._destinations:
+            destination.restart()
 
     def __enter__(self) -> Self:
         return self
@@ -151,6 +199,17 @@ class Providers:
         traceback: TracebackType | None,
     ) -> None:
         self.shutdown()
+
+
+def _forked(providers: weakref.ref[Providers]) -> Callable[[], None]:
+    """Make the function that runs in a child process; it does not keep the providers alive."""
+
+    def restart() -> None:
+        known = providers()
+        if known is not None:
+            known._restart()
+
+    return restart
 
 
 def _quietly(stop: Callable[[], object]) -> None:
@@ -221,13 +280,53 @@ def providers_from_environment(
         tracer_provider.add_span_processor(span_processor)
     for log_processor in (*wiring.log_record_processors, *log_record_processors):
         logger_provider.add_log_record_processor(log_processor)
+    obstacle = _otlp_obstacle(
+        wiring,
+        listeners={
+            "a recording": recording is not None,
+            "a JSON stream": json_stream is not None,
+            "processors": bool(span_processors or log_record_processors),
+        },
+        has_own_ids=id_generator is not None,
+    )
     return Providers(
         tracer_provider,
         meter_provider,
         logger_provider,
         wiring.destinations,
         wiring.failure_log,
+        otlp_obstacle=obstacle,
+        make_sender=None if obstacle else lambda: _sender(wiring, resource),
     )
+
+
+def _otlp_obstacle(wiring: Wiring, listeners: dict[str, bool], *, has_own_ids: bool) -> str | None:
+    """Say what speaks against sending OTLP past the SDK."""
+    if _disabled():
+        return "OTEL_SDK_DISABLED is set"
+    for listener, is_there in listeners.items():
+        if is_there:
+            return f"{listener} is to get it, too"
+    if wiring.elsewhere:
+        return f"the environment sends {', '.join(wiring.elsewhere)}"
+    if not wiring.otlp_targets:
+        return "the environment names no OTLP exporter"
+    if has_own_ids or os.environ.get("OTEL_PYTHON_ID_GENERATOR", "").strip() not in {"", "random"}:
+        return "ids are to come from an id generator"
+    for name, value in os.environ.items():
+        if value.strip() and (_LIMIT.fullmatch(name) or _CREDENTIALS.fullmatch(name)):
+            return f"{name} is set"
+    return None
+
+
+def _sender(wiring: Wiring, resource: Resource) -> OtlpSender:
+    destinations = wiring.otlp_destinations
+    sender = OtlpSender.from_environment(
+        resource=resource, targets=wiring.otlp_targets, listener=SenderAccount(destinations)
+    )
+    for signal, destination in destinations.items():
+        destination.stop_with(partial(sender.give_up, signal))
+    return sender
 
 
 @contextmanager

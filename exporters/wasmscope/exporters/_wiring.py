@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from wasmscope.delivery._target import OtlpTarget, Protocol, SignalName, otlp_target
+from wasmscope.delivery import OtlpProtocol, OtlpTarget, SignalName, otlp_target
 from wasmscope.errors import ConfigurationError
 from wasmscope.exporters._delivery import (
     CountedLogs,
@@ -29,12 +29,12 @@ __all__ = ["Wiring"]
 
 _JSON_QUEUE: Final = 1 << 17
 """Records that wait to be written as JSON: a stream is slower than a fast guest."""
-_OTLP_NAMES: Final[dict[str, Protocol | None]] = {
+_OTLP_NAMES: Final[dict[str, OtlpProtocol | None]] = {
     "otlp": None,
     "otlp_proto_grpc": "grpc",
     "otlp_proto_http": "http/protobuf",
 }
-_ENTRY_POINTS: Final[dict[Protocol, str]] = {
+_ENTRY_POINTS: Final[dict[OtlpProtocol, str]] = {
     "grpc": "otlp_proto_grpc",
     "http/protobuf": "otlp_proto_http",
 }
@@ -50,6 +50,8 @@ class Wiring:
         log_record_processors: For the logger provider.
         metric_readers: For the meter provider.
         failure_log: Who listens to the exporters' log.
+        otlp_targets: Where the signals go whose only exporter is an OTLP one.
+        elsewhere: What else signals go to, in words.
     """
 
     def __init__(self) -> None:
@@ -58,12 +60,19 @@ class Wiring:
         self.log_record_processors: list[LogRecordProcessor] = []
         self.metric_readers: list[MetricReader] = []
         self.failure_log = FailureLog()
+        self.otlp_targets: dict[SignalName, OtlpTarget] = {}
+        self.elsewhere: list[str] = []
         self._destinations: dict[tuple[str, str | None], Destination] = {}
 
     @property
     def destinations(self) -> tuple[Destination, ...]:
         """Where telemetry is delivered to."""
         return tuple(self._destinations.values())
+
+    @property
+    def otlp_destinations(self) -> dict[SignalName, Destination]:
+        """The destinations of `otlp_targets`."""
+        return {signal: self._destination(target.name, target.protocol) for signal, target in self.otlp_targets.items()}
 
     def add_from_environment(self, signal: SignalName, otlp: str | bool) -> None:
         """Add the exporters that ``OTEL_TRACES_EXPORTER`` and its sisters name.
@@ -87,6 +96,11 @@ class Wiring:
                 targets.append(otlp_target(signal, protocol=_OTLP_NAMES[name]))
             else:
                 self._add(load(variable, group, name), {}, self._destination(name))
+        others = [name for name in names if name not in _OTLP_NAMES]
+        if len(targets) == 1 and not others:
+            self.otlp_targets[signal] = targets[0]
+        elif targets or others:
+            self.elsewhere.append(f"{signal} to {' and '.join([*(target.name for target in targets), *others])}")
         for target in targets:
             arguments = {"endpoint": target.url} if target.is_given else {}
             destination = self._destination(target.name, target.protocol)

@@ -29,6 +29,7 @@ _EXPORTERS: Final = (
     "opentelemetry.sdk._shared_internal",
     "opentelemetry.sdk.metrics._internal.export",
     "opentelemetry.sdk.trace.export",
+    "wasmscope.delivery",
 )
 
 

@@ -62,7 +62,7 @@ class TestRaising:
         sdk.spans(span("bad"))
 
         assert [s.name for s in got] == ["a", "b", "c"]
-        assert sdk.delivery.lost() == {("spans", "failed"): 3}
+        assert sdk.delivery.lost() == {("traces", "failed"): 3}
         (line,) = warnings(caplog)
         assert "cannot" in line and "\n" not in line
 
@@ -98,7 +98,7 @@ class TestMalformed:
         sdk.delivery.logs(SCOPE, body, 2)
 
         assert sdk.exporter.get_finished_spans() == ()
-        assert sdk.delivery.lost() == {("spans", "malformed"): 3, ("logs", "malformed"): 2}
+        assert sdk.delivery.lost() == {("traces", "malformed"): 3, ("logs", "malformed"): 2}
         assert len(warnings(caplog)) == 2
 
     def test_nonsense(self) -> None:
@@ -156,7 +156,7 @@ class TestProviders:
         delivery.spans(SCOPE, spans_body(span(), span()), 2)
         delivery.logs(SCOPE, logs_body(log()), 1)
 
-        assert delivery.lost() == {("spans", "no_sdk"): 2}
+        assert delivery.lost() == {("traces", "no_sdk"): 2}
         assert delivery.tracer(SCOPE) is None
         assert len(warnings(caplog)) == 1
 
