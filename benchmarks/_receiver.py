@@ -1,6 +1,6 @@
 """An OTLP receiver in a process of its own that counts the spans that come, and how many of them differ.
 
-As a program: prints its endpoint, takes spans over gRPC until its standard input ends, then prints what it counted.
+As a program: prints its endpoint, takes what comes over gRPC until its standard input ends, then prints what it counted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 __all__ = ["Receiver", "receiver"]
 
-_EXPORT = "opentelemetry.proto.collector.trace.v1.TraceService"
+_SERVICES = "opentelemetry.proto.collector."
 _LARGEST = 64 << 20
 
 
@@ -77,10 +77,15 @@ def _serve() -> None:
             identifiers.update(found)
         return b""
 
+    def take(_body: bytes, _context: Any) -> bytes:
+        return b""
+
     options = [("grpc.max_receive_message_length", _LARGEST)]
     server = grpc.server(ThreadPoolExecutor(4), options=options)
-    method = grpc.unary_unary_rpc_method_handler(export)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_EXPORT, {"Export": method}),))
+    services = {"trace.v1.TraceService": export, "logs.v1.LogsService": take, "metrics.v1.MetricsService": take}
+    for service, function in services.items():
+        methods = {"Export": grpc.unary_unary_rpc_method_handler(function)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICES + service, methods),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(f"http://127.0.0.1:{port}", flush=True)

@@ -82,9 +82,10 @@ def _how_many(run: Callable[[int], int], after: Callable[[], object], most: int)
     """How often to do something in a run: it is tried with more and more, which is also its warm-up."""
     count = min(_FEW, most)
     while True:
-        run(count)
-        after()
+        # Twice: the first may be the one in which something is made, and either may be disturbed.
         taken = run(count)
+        after()
+        taken = min(taken, run(count))
         after()
         if taken >= _RUN_NS / 10 or count == most:
             return max(20, min(most, int(_RUN_NS / max(taken / count, 1.0))))
