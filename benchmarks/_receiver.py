@@ -1,6 +1,6 @@
 """An OTLP receiver in a process of its own that counts the spans that come, and how many of them differ.
 
-As a program: prints its endpoint, takes what comes over gRPC until its standard input ends, then prints what it counted.
+As a program: prints its endpoint, takes what comes over gRPC until standard input ends, then prints what it counted.
 """
 
 from __future__ import annotations

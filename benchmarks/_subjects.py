@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import time_ns
-from typing import Any
+from typing import Any, Literal
 
 import wasmtime
 from _naive import Naive
@@ -124,11 +124,12 @@ class Providers:
 class Bench:
     """A bridge and a naive one, with the same guest and the same providers."""
 
-    def __init__(self, *, sdk: bool) -> None:
+    def __init__(self, *, sdk: bool, delivery: Literal["live", "sdk"] = "live") -> None:
         self.providers = Providers(sdk=sdk)
         self.engine = wasmtime.Engine()
         self.module = wasmtime.Module(self.engine, _WAT)
         self.bridge = Bridge(
+            delivery=delivery,
             tracer_provider=self.providers.tracer,
             meter_provider=self.providers.meter,
             logger_provider=self.providers.logger,
