@@ -71,13 +71,13 @@ def into_jaeger(report: Report) -> None:
         count = _TRACES * (_SPANS + 1)
         peer, peer_took = _sdk_alone(jaeger)
         wall, peer_wall = took.wall_us / count, peer_took.wall_us / (_PEER_TRACES * (_SPANS + 1))
-        report.add(Figure("time a span until Jaeger has taken them all", wall, "us", peer, peer_wall))
+        report.add(Figure("Jaeger: time a span until it has taken all", wall, "us", peer, peer_wall))
         cpu, peer_cpu = took.cpu_us / count, peer_took.cpu_us / (_PEER_TRACES * (_SPANS + 1))
-        report.add(Figure("  CPU time of this process", cpu, "us", peer, peer_cpu))
-        report.add(Figure("  of it the guest's thread, without waiting for Jaeger", took.thread_us / count, "us"))
+        report.add(Figure("  Jaeger: CPU time a span of this process", cpu, "us", peer, peer_cpu))
+        report.add(Figure("  Jaeger: CPU time a span of the guest's thread", took.thread_us / count, "us"))
         report.note(f"That is {1_000_000 / wall:,.0f} spans per second.")
         arrived = _arrived(jaeger, traces.found)
-        report.add(Figure(f"  lost of {count:,} spans", count - arrived, "", bound=_NONE))
+        report.add(Figure(f"  Jaeger: lost of {count:,} spans", count - arrived, "", bound=_NONE))
 
 
 class _Took:
@@ -155,11 +155,11 @@ def into_receiver(report: Report) -> None:
         ours.close()
     # Beside the million: the span that the guest has said at first, and the host's span of each call.
     count = _MANY + 1 + _CALLS + 2
-    report.add(Figure("time a span", took.wall_us / _MANY, "us"))
-    report.add(Figure("  CPU time of this process", took.cpu_us / _MANY, "us"))
+    report.add(Figure("receiver: time a span", took.wall_us / _MANY, "us"))
+    report.add(Figure("  receiver: CPU time a span of this process", took.cpu_us / _MANY, "us"))
     report.note(
         f"That is {_MANY / took.wall_us * 1_000_000:,.0f} spans per second, {receiving.size / 1e6:,.0f} MB in all."
     )
-    report.add(Figure(f"  lost of {count:,} spans", count - receiving.different, "", bound=_NONE))
-    report.add(Figure("  came twice", receiving.spans - receiving.different, "", bound=_NONE))
-    report.add(Figure("  counted as dropped", sum(sent.dropped.values()), "", bound=_NONE))
+    report.add(Figure(f"  receiver: lost of {count:,} spans", count - receiving.different, "", bound=_NONE))
+    report.add(Figure("  receiver: came twice", receiving.spans - receiving.different, "", bound=_NONE))
+    report.add(Figure("  receiver: counted as dropped", sum(sent.dropped.values()), "", bound=_NONE))

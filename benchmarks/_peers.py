@@ -58,6 +58,7 @@ class Kind:
     Attributes:
         name: What it is called.
         folder: Its sources, below ``peers/``.
+        tool: What builds it.
         build: Builds the program ``peer`` from a folder of sources into another folder.
         version: Where its version stands: a file, and a pattern that finds it there.
         files: What its program is given, from the folder where it was built.
@@ -65,6 +66,7 @@ class Kind:
 
     name: str
     folder: str
+    tool: str
     build: Callable[[Path, Path], None]
     version: tuple[str, str]
     files: Sequence[str] = ()
@@ -80,9 +82,9 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     kind.folder: kind
     for kind in (
-        Kind("OTel Go SDK", "go_otel", _go, ("go.mod", r"^\s*go\.opentelemetry\.io/otel/sdk v(\S+)")),
-        Kind("OTel Rust SDK", "rust_otel", _rust, ("Cargo.lock", r'"opentelemetry_sdk"\nversion = "([^"]+)"')),
-        Kind("observe-sdk Go", "go_observe", _go, ("go.mod", r"observe-sdk/go v\S+-(\w{7})\w*"), ("guest.wasm",)),
+        Kind("OTel Go SDK", "go_otel", "go", _go, ("go.mod", r"^\s*go\.opentelemetry\.io/otel/sdk v(\S+)")),
+        Kind("OTel Rust SDK", "rust_otel", "cargo", _rust, ("Cargo.lock", r'"opentelemetry_sdk"\nversion = "([^"]+)"')),
+        Kind("observe-sdk Go", "go_observe", "go", _go, ("go.mod", r"observe-sdk/go v\S+-(\w{7})\w*"), ("guest.wasm",)),
     )
 }
 
@@ -178,6 +180,8 @@ def _built(kind: Kind) -> Path:
     key = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     place = cache() / f"peer-{kind.folder}-{key[:12]}"
     if not place.exists():
+        if shutil.which(kind.tool) is None:
+            raise PeerError(f"there is no {kind.tool} on this machine")
         print(f"Building {kind.name} for comparison into {place}: about a minute", file=sys.stderr)
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=place.name, dir=place.parent) as around:
@@ -191,8 +195,6 @@ def _built(kind: Kind) -> Path:
 
 def _run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]) -> None:
     program = str(command[0])
-    if shutil.which(program) is None:
-        raise PeerError(f"there is no {program} on this machine")
     try:
         done = subprocess.run(
             command,

@@ -28,7 +28,7 @@ class Bound:
 
     def text(self, unit: str) -> str:
         """Say it in words."""
-        words = [] if self.most is None else [f"<= {self.most:g} {unit}"]
+        words = [] if self.most is None else [f"<= {self.most:g} {unit}".rstrip()]
         return ", ".join(words if self.ratio is None else [*words, f">= {self.ratio:g}x"])
 
 
