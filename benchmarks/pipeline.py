@@ -220,13 +220,13 @@ def main() -> None:
         conditions(report)
         try:
             operations(report)
+            instances(report)
+            growth_by_open_spans(report)
+            growth_by_instances(report)
+            into_jaeger(report)
+            into_receiver(report)
         except (PeerError, LostRecordsError) as error:
             sys.exit(f"error: {error}")
-        instances(report)
-        growth_by_open_spans(report)
-        growth_by_instances(report)
-        into_jaeger(report)
-        into_receiver(report)
 
 
 if __name__ == "__main__":
