@@ -32,9 +32,9 @@ def picture_of(recorder: Recorder, *, guest: str, host: str, leave_out: LeaveOut
         host: The host program's instrumentation scope: its spans are only named.
         leave_out: Which attributes to leave out, by signal (``span`` or ``log``), scope and key.
     """
-    spans = sorted(recorder.spans.get_finished_spans(), key=lambda span: span.start_time or 0)
+    spans = sorted(recorder.spans(), key=lambda span: span.start_time or 0)
     drawn = [span for span in spans if _scope_name(span.instrumentation_scope) != host]
-    logs = recorder.logs.get_finished_logs()
+    logs = recorder.logs()
     return _compact(
         {
             "order": _order(drawn, logs),
@@ -130,15 +130,7 @@ def _log(record: ReadableLogRecord, names: Mapping[int, str], leave_out: LeaveOu
 
 
 def _metrics(recorder: Recorder, scope: str) -> list[Json]:
-    data = recorder.metrics.get_metrics_data()
-    assert data is not None
-    drawn = [
-        _metric(metric) | {"scope": _scope(found.scope)}
-        for resource in data.resource_metrics
-        for found in resource.scope_metrics
-        if found.scope.name == scope
-        for metric in found.metrics
-    ]
+    drawn = [_metric(metric) | {"scope": _scope(of)} for of, metric in recorder.metrics() if of.name == scope]
     return sorted(drawn, key=lambda metric: str(metric["name"]))
 
 
