@@ -82,9 +82,13 @@ class Telemetry:
         self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self.log_exporter))
         self.meter_provider = MeterProvider([self.metric_reader], shutdown_on_exit=False)
         self._bridges: list[Bridge] = []
+        self.delivery: str | None = None
+        """The delivery of bridges made here that can have it, unless they are told another; None for the default."""
 
     def bridge(self, **options: Any) -> Bridge:
         """Make a bridge that reports here; it is closed with this."""
+        if options.get("native", True) and not options.get("logs_as_span_events"):
+            options.setdefault("delivery", self.delivery)
         bridge = Bridge(
             tracer_provider=self.tracer_provider,
             meter_provider=self.meter_provider,

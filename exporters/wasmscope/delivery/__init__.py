@@ -21,6 +21,7 @@ from wasmscope.delivery._metric_records import (
     read_metrics,
 )
 from wasmscope.delivery._metrics import MetricChunk, MetricSource, MetricStreams
+from wasmscope.delivery._resource import resource_of
 from wasmscope.delivery._retry import RetryPolicy
 from wasmscope.delivery._sampling import Policy, SamplerPolicies, Sampling, decide, policies
 from wasmscope.delivery._scope import Scope
@@ -74,5 +75,6 @@ __all__ = [
     "prefers_delta",
     "prefers_exponential",
     "read_metrics",
+    "resource_of",
     "sender_settings",
 ]

@@ -332,6 +332,33 @@ class Bridge:
 
         return wrapped
 
+    def deliver_while_running(
+        self, store: wasmtime.Store, *, ticks: int = 1, may_go_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Have a store's guests deliver while they run, for guests that go on for minutes without returning.
+
+        Without this, records leave the collector when the outermost call ends, when a buffer is full, and when the
+        guest tells something a second after what waits. This takes the place of ``store.set_epoch_deadline``: the
+        store's engine has to have ``epoch_interruption``, and the application to advance its epoch, by
+        ``engine.increment_epoch()``, some times a second.
+
+        Args:
+            store: The store.
+            ticks: How often: at each so many ticks of the epoch.
+            may_go_on: Asked each time, in the guest's thread; if it says no, the guest is interrupted, as it is by a
+                deadline.
+
+        Raises:
+            ConfigurationError: If the bridge has ``native=False``.
+        """
+        native = self._natives.native
+        if native is None:
+            raise ConfigurationError("deliver_while_running cannot be with native=False, or with this wasmtime")
+        if self._collecting is None:
+            native.on_epoch(store, ticks, lambda _context: may_go_on())
+        else:
+            self._collecting.deliver_while_running(store, ticks, may_go_on)
+
     def usage(self) -> tuple[ModuleUsage, ...]:
         """Give what each module used for each tenant, in the order they first came."""
         self._end_late()

@@ -107,7 +107,7 @@ class CallContext(Context):
             found = self._found = CollectedSpan(context, guest, handle, self._keeper, is_recording=bool(is_recording))
         return found
 
-    def get(self, key: str, default: object = None) -> object:  # type: ignore[override]
+    def get(self, key: str, default: object = None) -> object:
         """Give a value; the current span is looked up."""
         return self.span() if key == _SPAN_KEY else super().get(key, default)
 

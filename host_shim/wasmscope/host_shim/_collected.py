@@ -139,7 +139,7 @@ class CollectedGuest:
         self.calls = calls
         self.link = link
         self._sink = sink
-        self._counted = (0,) * 64
+        self._counted: tuple[int, ...] = (0,) * 64
         calls.guests[link.number] = self
 
     def resolve(self, function: str, handle: int) -> SpanContext | None:
@@ -346,6 +346,12 @@ class StoreCalls:
                 collector.call("drain_metrics", number)
         if out or dirty:
             self.take()
+
+    def drain_between(self) -> None:
+        """Take everything that is ready while a guest runs, unless it is in the collector just now."""
+        collector = self.collector
+        if collector.is_open and not collector.u32(collector.control + Control.BUSY):
+            self.drain()
 
     def take(self) -> None:
         """Take what is in the buffers, also in the middle of a call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from struct import Struct
@@ -38,6 +39,7 @@ __all__ = ["LEFT_OPEN", "Collecting"]
 Live = Callable[[wasmtime.Store, PlannedImport], wasmtime.Func]
 """Makes the live path's host function for an import."""
 
+_logger = logging.getLogger("wasmscope.host_shim")
 LEFT_OPEN: Final = "the span was still open when its instance was closed"
 """The status of a span that nobody ended."""
 _CONTEXT: Final = Struct("<16s8s")
@@ -133,6 +135,26 @@ class Collecting:
         collected = CollectedGuest(calls, link, self._deliveries.sink(name, guest.identity, self._packed.decode))
         guest.spans = CollectedSpans(collected, self._limits, guest.rejections, self._calls)
         return collected
+
+    def deliver_while_running(self, store: wasmtime.Store, ticks: int, may_go_on: Callable[[], bool]) -> None:
+        """Take what is ready whenever a store's epoch deadline is reached.
+
+        Args:
+            store: The store.
+            ticks: How many ticks of the engine's epoch from one time to the next.
+            may_go_on: Says whether the guest may go on; if not, it is interrupted.
+        """
+
+        def reached(context: int) -> bool:
+            try:
+                for calls in self._stores.copy().values():
+                    if calls.collector._context == context:
+                        calls.drain_between()
+            except Exception as error:
+                _logger.warning("what a running guest told could not be taken: %r", error)
+            return may_go_on()
+
+        self._native.on_epoch(store, ticks, reached)
 
     def _of(self, name: DeliveryName) -> Collectors:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from wasmscope.delivery import (
     policies,
     prefers_delta,
     prefers_exponential,
+    resource_of,
 )
 from wasmscope.errors import ConfigurationError
 from wasmscope.host_shim._control import CollectorSettings
@@ -146,7 +148,7 @@ class Deliveries:
             min_severity=min_severity,
             raw_histograms=name == "sdk",
             unsampled=name == "sdk",
-            exponential=name == "otlp" and prefers_exponential(),
+            exponential=name == "otlp" and prefers_exponential(os.environ),
             root_policy=certain.root,
             remote_sampled_policy=certain.remote_sampled,
             remote_unsampled_policy=certain.remote_unsampled,
@@ -169,8 +171,7 @@ class Deliveries:
     def _otlp(self) -> tuple[OtlpSender, _Metrics]:
         with self._lock:
             if self._sender is None:
-                resource = getattr(self._tracer_provider, "resource", None)
-                self._sender = OtlpSender.from_environment(resource=resource)
+                self._sender = OtlpSender.from_environment(resource=resource_of(self._tracer_provider))
                 self._owns_sender = True
             if self._metrics is None:
                 self._metrics = _Metrics()
@@ -248,7 +249,7 @@ class _Metrics:
     """What all guests measured: asked by the sender's thread."""
 
     def __init__(self) -> None:
-        self.streams = MetricStreams(time.time_ns(), prefers_delta=prefers_delta())
+        self.streams = MetricStreams(time.time_ns(), prefers_delta=prefers_delta(os.environ))
         self._lock = threading.Lock()
         self._waiting: set[_OtlpSink] = set()
 

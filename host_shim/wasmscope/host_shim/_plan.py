@@ -55,12 +55,14 @@ class ImportPlan:
         memory64: Whether its ABI imports have 64-bit addresses.
         memory_export: Name of the exported memory that the ABI's addresses mean, or None.
         memory_import: Index among the imports of the memory they mean otherwise, or None.
+        exports: Names of its exports, in order.
     """
 
     imports: tuple[PlannedImport, ...]
     memory64: bool
     memory_export: str | None
     memory_import: int | None
+    exports: tuple[str, ...] = ()
 
 
 def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
@@ -74,7 +76,8 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
         AbiError: If it imports something from us that we do not have.
     """
     imports: list[PlannedImport] = []
-    exports = [e.name for e in module.exports if isinstance(e.type, wasmtime.MemoryType) and not e.type.is_shared]
+    exported = module.exports
+    exports = [e.name for e in exported if isinstance(e.type, wasmtime.MemoryType) and not e.type.is_shared]
     # WASI knows a memory of this name only. A guest without is left to it.
     has_wasi_memory = "memory" in exports
     widths: set[bool] = set()
@@ -101,7 +104,13 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
             name="",
         )
     memory_export = "memory" if "memory" in exports else (exports[0] if exports else None)
-    return ImportPlan(tuple(imports), True in widths, memory_export, None if memory_export else memory_import)
+    return ImportPlan(
+        tuple(imports),
+        True in widths,
+        memory_export,
+        None if memory_export else memory_import,
+        tuple(e.name for e in exported),
+    )
 
 
 def _texts(kind: wasmtime.FuncType) -> tuple[tuple[str, ...], tuple[str, ...]]:

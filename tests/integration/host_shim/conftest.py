@@ -19,10 +19,11 @@ def telemetry() -> Iterator[Telemetry]:
     telemetry.close()
 
 
-@pytest.fixture(params=[True, False], ids=["native", "public"])
-def native(request: pytest.FixtureRequest) -> bool:
-    """Whether host functions are made by the C API or by wasmtime's public API."""
-    return bool(request.param)
+@pytest.fixture(params=["live", "sdk", "public"])
+def native(request: pytest.FixtureRequest, telemetry: Telemetry) -> bool:
+    """Whether host functions are made by the C API or by wasmtime's public API, and in the first case, the delivery."""
+    telemetry.delivery = None if request.param == "public" else request.param
+    return request.param != "public"
 
 
 @pytest.fixture
@@ -31,11 +32,12 @@ def bridge(telemetry: Telemetry, native: bool) -> Bridge:
     return telemetry.bridge(native=native)
 
 
-@pytest.fixture(params=[(False, True), (True, True), (False, False)], ids=["32-native", "64-native", "32-public"])
+@pytest.fixture(params=["32-live", "64-live", "32-sdk", "64-sdk", "32-public"])
 def guest(request: pytest.FixtureRequest, telemetry: Telemetry) -> Guest:
-    """A guest of each width and binding; that of 64 bits under the public API is no different from these."""
-    memory64, native = request.param
-    return Guest(telemetry.bridge(native=native), memory64=memory64)
+    """A guest of each width, delivery and binding; that of 64 bits under the public API is no different from these."""
+    width, kind = request.param.split("-")
+    telemetry.delivery = None if kind == "public" else kind
+    return Guest(telemetry.bridge(native=kind != "public"), memory64=width == "64")
 
 
 @pytest.fixture

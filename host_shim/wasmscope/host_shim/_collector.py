@@ -1,0 +1,719 @@
+"""Collectors in stores, and the guests that are linked to them.
+
+In each store with guests lives one collector, a small module of ours that keeps open spans and encodes records. What a
+guest imports are trampolines, one instance for each guest; between them and the collector lies the glue, made when the
+guest's memory is there (`_glue`). The collector and the glue call back one host function.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import struct
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any, Final
+
+import wasmtime
+
+from wasmscope.host_shim._abi import FUNCTIONS
+from wasmscope.host_shim._control import CollectorSettings, Control, Op, configuration
+from wasmscope.host_shim._glue import NAMES
+from wasmscope.host_shim._limits import Limits
+from wasmscope.host_shim._modules import CALLED, ENOUGH_FUEL, HOST, EngineModules, Modules, UnsuitableError
+from wasmscope.host_shim._plan import ImportPlan, PlannedImport
+from wasmscope.host_shim._shield import shielded
+from wasmscope.host_shim._store_watch import StoreNote, note_of, watch_stores
+from wasmscope.host_shim._wasmtime import RawMemory
+from wasmscope.host_shim._wasmtime_ffi import CALLBACK, Instances, Native, store_address
+
+if TYPE_CHECKING:
+    from wasmscope.host_shim._guest import Guest
+
+__all__ = ["Collectors", "Drained", "GuestLink", "StoreCollector"]
+
+_logger = logging.getLogger("wasmscope.host_shim")
+_shared: Final = Modules()
+"""Compiled modules are the process's: bridges may share an engine."""
+_FAR: Final = 1 << 62
+_U64: Final = 0xFFFFFFFFFFFFFFFF
+_BUSY: Final = 1
+_E_IO: Final = 29
+_MOST_ARGS: Final = 10
+_SEED: Final = struct.Struct("<4q")
+_I64: Final = struct.Struct("<q")
+_HOST_ARGS: Final = struct.Struct("<I12xI12x")
+_CLOCK_ARGS: Final = struct.Struct("<32xI")
+_OUT: Final = struct.Struct("<8I")
+_WORD: Final = struct.Struct("<Q")
+_HALF: Final = struct.Struct("<I")
+# The arguments of a call that Python serves: 64 bits each.
+_SLOTS: Final = {"i": "Q", "l": "q", "d": "d", "p": "Q"}
+_ARGS: Final = tuple(struct.Struct("<" + "".join(_SLOTS[kind] for kind in FUNCTIONS[name].params)) for name in NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What waited in the collector for a guest.
+
+    Attributes:
+        spans: Fields of OTLP's ``ScopeSpans``, each a span.
+        span_count: How many they are.
+        logs: Fields of OTLP's ``ScopeLogs``, each a log record.
+        log_count: How many they are.
+        metrics: What `StoreCollector.call` of ``drain_metrics`` wrote.
+    """
+
+    spans: bytes
+    span_count: int
+    logs: bytes
+    log_count: int
+    metrics: bytes
+
+
+class Collectors:
+    """The collectors of a bridge, one in each store that can have one. Thread-safe, as far as stores are.
+
+    Attributes:
+        modules: Where compiled modules are kept.
+    """
+
+    def __init__(
+        self,
+        native: Native,
+        limits: Limits,
+        settings: CollectorSettings,
+        host: Callable[[StoreCollector, int, int], int],
+        closing: Callable[[StoreCollector], None],
+        *,
+        modules: Modules | None = None,
+    ) -> None:
+        """Prepare; begins to watch stores.
+
+        Args:
+            native: The C functions.
+            limits: What a guest may send at most.
+            settings: How the collectors behave.
+            host: Serves ``host.call`` but for what this module serves itself: collector, `Op`, the guest's number.
+            closing: Called once before a store with a collector goes, while all in it can still be used. It may be
+                the garbage collector that calls, in the middle of anything, in any thread.
+            modules: Where compiled modules are kept, and which; None for the package's.
+        """
+        self.native = native
+        self.modules = modules or _shared
+        self._host = host
+        self._closing = closing
+        self._settings = settings
+        self._configuration = configuration(limits, settings)
+        self._stores: dict[int, StoreCollector] = {}
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+        self._host_callback = CALLBACK(self._make_host())
+        self._clock_callback = CALLBACK(self._make_clock())
+        self._instances = Instances.load(native)
+        if self._instances is not None:
+            watch_stores()
+
+    def of(self, store: wasmtime.Store) -> StoreCollector | None:
+        """Give a store's collector; made if it has none yet. None, and a log line for each reason, if it cannot have.
+
+        Args:
+            store: An open store.
+        """
+        note = note_of(store)
+        held = note.held
+        if self not in held:
+            held[self] = self._make(store, note)
+        found: StoreCollector | None = held[self]
+        return found
+
+    def _make(self, store: wasmtime.Store, note: StoreNote) -> StoreCollector | None:
+        instances = self._instances
+        if instances is None:
+            return None
+        try:
+            modules = self.modules.of(self.native, instances, store.engine)
+            collector = StoreCollector(self, instances, modules, store, note)
+        except (UnsuitableError, wasmtime.WasmtimeError, wasmtime.Trap) as error:
+            self._tell(f"telemetry takes the slower path, because a collector cannot be made: {error}")
+            return None
+        note.before_close(collector.end)
+        return collector
+
+    def _tell(self, text: str) -> None:
+        with self._lock:
+            is_new = text not in self._told
+            self._told.add(text)
+        if is_new:
+            _logger.info("%s", text)
+
+    def _enter(self, key: int, collector: StoreCollector) -> None:
+        self._stores[key] = collector
+
+    def _forget(self, key: int) -> None:
+        """Forget a collector whose store is gone."""
+        collector = self._stores.pop(key, None)
+        if collector is not None:
+            collector.lose()
+
+    def _make_host(self) -> Callable[[int, int, int], int]:
+        space, stores = self.native.space, self._stores
+        unpack, pack = _HOST_ARGS.unpack_from, _I64.pack_into
+        failed = self._failed
+
+        def call(env: int, caller: int, at: int) -> int:
+            op = number = 0
+            try:
+                started = perf_counter()
+                op, number = unpack(space, at)
+                collector = stores[env]
+                pack(space, at, collector.serve(op, number, caller))
+                collector.charge(number, perf_counter() - started)
+                return 0
+            except BaseException as error:
+                pack(space, at, 0)
+                failed(env, number, error)
+                return 0
+
+        return shielded(call)
+
+    def _failed(self, key: int, number: int, error: BaseException) -> None:
+        collector = self._stores.get(key)
+        link = None if collector is None else collector.links.get(number)
+        if link is not None:
+            link.guest.failed(error)
+        else:
+            _logger.warning("a collector's call of the host failed: %r", error)
+
+    def _make_clock(self) -> Callable[[int, int, int], int]:
+        space, stores = self.native.space, self._stores
+        now = self._settings.clock or time_ns
+        unpack, write, pack = _CLOCK_ARGS.unpack_from, _WORD.pack_into, _I64.pack_into
+
+        def clock_time_get(env: int, _caller: int, at: int) -> int:
+            try:
+                (pointer,) = unpack(space, at)
+                # As WASI has it: the time where the collector wants it, and no error.
+                write(space, stores[env].base + pointer, now() & _U64)
+                pack(space, at, 0)
+                return 0
+            except BaseException as error:
+                pack(space, at, _E_IO)
+                self._failed(env, -1, error)
+                return 0
+
+        return shielded(clock_time_get)
+
+
+class _End:
+    """Owned by a store, so that it goes with it."""
+
+    def __init__(self, collectors: Collectors) -> None:
+        # With the callbacks that functions in the store point to.
+        self.collectors = collectors
+        self.key = 0
+
+    def __del__(self) -> None:
+        self.collectors._forget(self.key)
+
+
+class StoreCollector:
+    """The collector in one store. Not thread-safe, as a store is not.
+
+    Addresses are those of the collector's memory.
+
+    Attributes:
+        control: Address of the control block (`Control`).
+        links: The guests, by number.
+    """
+
+    def __init__(
+        self,
+        collectors: Collectors,
+        instances: Instances,
+        modules: EngineModules,
+        store: wasmtime.Store,
+        note: StoreNote,
+    ) -> None:
+        """Make the collector.
+
+        Args:
+            collectors: Those of the bridge.
+            instances: The C functions.
+            modules: The modules of the store's engine.
+            store: The store.
+            note: What is known of it.
+
+        Raises:
+            wasmtime.WasmtimeError: If the store has no room for it.
+            UnsuitableError: If it does not work.
+        """
+        self._collectors = collectors
+        self._instances = instances
+        self._modules = modules
+        self._space = collectors.native.space
+        self._data = collectors.native.memory_data
+        # What the store owns must not own the store.
+        self._store = weakref.ref(store)
+        self._context = context = store_address(store)
+        self._values = (ctypes.c_int64 * (2 * _MOST_ARGS))()
+        self.control = modules.layout.control
+        self.links: dict[int, GuestLink] = {}
+        self._fixed_base = 0
+        self._is_ending = False
+        size, offset = instances.extern_size, instances.value_offset
+        # What the glue imports: the collector's, the stack pointer and the memory first; the host function; then up to
+        # three of each guest. At the end what the collector imports.
+        count = modules.glue_count
+        self._items, first = instances.externs(count + 4 + len(CALLED) + len(modules.imports))
+        self._first, self._host, self._last = first, first + count * size, first + (count + 1) * size
+        called = first + (count + 4) * size
+        self._functions = {name: called + index * size + offset for index, name in enumerate(CALLED)}
+        self._further: list[Any] = []
+        self._memory = first + size + offset
+        end = _End(collectors)
+        end.key = self._key = instances.put_owner(
+            context, modules.host_kind, collectors._host_callback, end, self._host
+        )
+        collectors._enter(self._key, self)
+        try:
+            # That it has a table of its own is not sure: what is allowed may be one more than needed.
+            note.make_room(store, 1, 1, 1)
+            imports = at = called + len(CALLED) * size
+            for name in modules.imports:
+                if name == HOST:
+                    ctypes.memmove(at, self._host, size)
+                else:
+                    self._put_clock(note, at)
+                at += size
+            self._instance = instances.instantiate(context, modules.collector, imports, len(modules.imports))
+            modules.wanted.copy(context, self._instance, first, called, count)
+            if modules.is_fixed:
+                self._fixed_base = self.base
+            self.write(self.control + Control.LIMIT_BODY, collectors._configuration)
+            seed = collectors._settings.seed or _random_seed
+            self.call("init", *_SEED.unpack(seed()))
+        except BaseException:
+            collectors._forget(self._key)
+            raise
+
+    def _put_clock(self, note: StoreNote, to: int) -> None:
+        """Give the collector wasmtime's own clock where it can be used, else one in Python."""
+        modules, instances = self._modules, self._instances
+        clock = modules.clock
+        if self._collectors._settings.clock is not None or clock is None or not note.is_watched:
+            instances.put_func(self._context, modules.clock_kind, self._collectors._clock_callback, self._key, to)
+            return
+        if not note.has_wasi:
+            # The application's own, if it comes, replaces it.
+            instances.give_wasi(self._context)
+            note.has_wasi = True
+        clock.put(self._context, to)
+
+    # The end of the store.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is there."""
+        return self._context != 0
+
+    def end(self) -> None:
+        """Hear that the store is about to go."""
+        if not self._is_ending:
+            self._is_ending = True
+            self._collectors._closing(self)
+
+    def lose(self) -> None:
+        """Hear that the store is gone."""
+        self._is_ending = True
+        self._context = self._fixed_base = 0
+        self.links.clear()
+
+    # The collector's memory.
+
+    @property
+    def base(self) -> int:
+        """Where the collector's memory is in the address space; asked again each time where it may move.
+
+        Raises:
+            ValueError: If the store is gone.
+        """
+        return self._fixed_base or self._find_base()
+
+    def _find_base(self) -> int:
+        if not self._context:
+            raise ValueError("the store is closed")
+        base: int = self._data(self._context, self._memory)
+        return base
+
+    def u32(self, address: int) -> int:
+        """Read a number of 32 bits."""
+        number: int = _HALF.unpack_from(self._space, self.base + address)[0]
+        return number
+
+    def u64(self, address: int) -> int:
+        """Read a number of 64 bits."""
+        number: int = _WORD.unpack_from(self._space, self.base + address)[0]
+        return number
+
+    def set_u32(self, address: int, number: int) -> None:
+        """Write a number of 32 bits."""
+        _HALF.pack_into(self._space, self.base + address, number)
+
+    def set_u64(self, address: int, number: int) -> None:
+        """Write a number of 64 bits."""
+        _WORD.pack_into(self._space, self.base + address, number)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Copy bytes.
+
+        Raises:
+            ValueError: If they are not all in the memory.
+        """
+        self._check(address, size)
+        return ctypes.string_at(self.base + address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Overwrite bytes.
+
+        Raises:
+            ValueError: If they are not all in the memory.
+        """
+        self._check(address, len(data))
+        ctypes.memmove(self.base + address, data, len(data))
+
+    def _check(self, address: int, size: int) -> None:
+        if not self._context:
+            raise ValueError("the store is closed")
+        if address + size > self._collectors.native.memory_data_size(self._context, self._memory):
+            raise ValueError(f"{size} bytes at {address:#x} are not in the collector's memory")
+
+    def write_scratch(self, data: bytes) -> bool:
+        """Put bytes into the scratch area, where the next call expects them; whether there was room.
+
+        Raises:
+            wasmtime.Trap: If making room traps.
+        """
+        if len(data) > self.u32(self.control + Control.SCRATCH_CAPACITY) and not self.call("reserve", len(data)):
+            return False
+        self.write(self.u32(self.control + Control.SCRATCH_POINTER), data)
+        return True
+
+    def drain(self, number: int) -> Drained:
+        """Take what waits for a guest. Nothing is called: it can be done at any time, also in `Op.FULL`.
+
+        Args:
+            number: The guest's number.
+        """
+        block = self.links[number].block
+        spans, span_bytes, span_count, logs, log_bytes, log_count, metrics, metric_bytes = _OUT.unpack_from(
+            self._space, self.base + block
+        )
+        drained = Drained(
+            self.read(spans, span_bytes) if span_bytes else b"",
+            span_count,
+            self.read(logs, log_bytes) if log_bytes else b"",
+            log_count,
+            self.read(metrics, metric_bytes) if metric_bytes else b"",
+        )
+        _OUT.pack_into(self._space, self.base + block, spans, 0, 0, logs, 0, 0, metrics, 0)
+        out = self.control + Control.OUT_BYTES
+        left = max(0, self.u32(out) - span_bytes - log_bytes)
+        self.set_u32(out, left)
+        if not left:
+            self.set_u64(self.control + Control.OLDEST_NS, 0)
+        return drained
+
+    # Calls.
+
+    def call(self, name: str, *args: int) -> int:
+        """Call one of the collector's functions.
+
+        It works at any time while the store is open, but in the middle of an operation of the collector's own that
+        called the host: the collector then refuses. The store may be out of fuel and past its epoch deadline; it is
+        afterwards as before, so that the guest does not pay.
+
+        Args:
+            name: The export.
+            args: Its arguments, whole numbers.
+
+        Returns:
+            Its result, signed; 0 if it has none.
+
+        Raises:
+            ValueError: If the store is closed.
+            wasmtime.Trap: If it traps: in a guest's stack that is nearly full. What was done is done or not at all.
+            wasmtime.WasmtimeError: If it fails otherwise.
+        """
+        context, instances = self._context, self._instances
+        if not context:
+            raise ValueError("the store is closed")
+        function = self._functions.get(name) or self._look_up(name)
+        fuel = None
+        if self._modules.counts_fuel:
+            fuel = instances.fuel(context)
+            instances.set_fuel(context, ENOUGH_FUEL)
+        is_late = False
+        try:
+            failure = self._attempt(function, args)
+            if isinstance(failure, wasmtime.Trap) and failure.trap_code is wasmtime.TrapCode.INTERRUPT:
+                # The deadline has passed; when it was cannot be asked.
+                is_late = True
+                instances.set_epoch_deadline(context, _FAR)
+                failure = self._attempt(function, args)
+            if failure is not None:
+                raise failure
+        finally:
+            if is_late:
+                instances.set_epoch_deadline(context, 0)
+            if fuel is not None:
+                instances.set_fuel(context, fuel)
+        result: int = self._values[0]
+        kind = self._modules.results[name]
+        if kind == "i64":
+            return result
+        return ((result & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000 if kind else 0
+
+    def _attempt(self, function: int, args: tuple[int, ...]) -> Exception | None:
+        state: int = _WORD.unpack_from(self._space, self.base + self.control)[0]
+        # Both words of the control block at once: busy, and not waiting for the host.
+        if state == _BUSY:
+            # A trap struck inside: what it left on the stack is nobody's.
+            stack_pointer = self._first + self._instances.value_offset
+            self._instances.set_global_i32(self._context, stack_pointer, self._modules.layout.stack_pointer)
+            failure = self._run(self._functions["recover"], ())
+            if failure is not None:
+                return failure
+        return self._run(function, args)
+
+    def _run(self, function: int, args: tuple[int, ...]) -> Exception | None:
+        values = self._values
+        for index, arg in enumerate(args):
+            values[2 * index] = arg
+        return self._instances.call(self._context, function, values, _MOST_ARGS)
+
+    def _look_up(self, name: str) -> int:
+        item, at = self._instances.externs(1)
+        self._instances.export(self._context, self._instance, name.encode(), at)
+        self._further.append(item)
+        found = self._functions[name] = at + self._instances.value_offset
+        return found
+
+    # Guests.
+
+    def add(
+        self,
+        plan: ImportPlan,
+        guest: Guest,
+        live: Callable[[wasmtime.Store, PlannedImport], wasmtime.Func],
+        base: bytes,
+        *,
+        has_memory: bool = True,
+    ) -> GuestLink | None:
+        """Link a guest that is about to be instantiated; None if the store has no room for it.
+
+        Args:
+            plan: What it imports.
+            guest: Its live path, for what Python serves.
+            live: Makes the live path's host function for an import, should the guest need it.
+            base: Packed attributes of the host for all its records.
+            has_memory: Whether it has a memory.
+        """
+        store = self._store()
+        if store is None:
+            return None
+        try:
+            return GuestLink(self, store, plan, guest, live, base, has_memory=has_memory)
+        except (UnsuitableError, wasmtime.WasmtimeError, wasmtime.Trap) as error:
+            self._collectors._tell(f"telemetry takes the slower path, because a guest cannot be linked: {error}")
+            return None
+
+    def charge(self, number: int, duration_s: float) -> None:
+        """Charge time in Python to the call that a guest is in."""
+        link = self.links.get(number)
+        if link is not None:
+            link.guest.charge(duration_s)
+
+    def serve(self, op: int, number: int, caller: int) -> int:
+        """Serve ``host.call``.
+
+        Args:
+            op: The `Op`.
+            number: The guest's number.
+            caller: What wasmtime passes to a callback.
+        """
+        if op < Op.BIND:
+            return self._collectors._host(self, op, number)
+        link = self.links[number]
+        if op == Op.BIND:
+            return int(link.bind_early())
+        index = op - Op.SLOW
+        args = _ARGS[index].unpack_from(self._space, self.base + self._modules.layout.args)
+        result: int | None = getattr(link.guest, NAMES[index])(*args)
+        return result or 0
+
+
+class GuestLink:
+    """One guest's way to the collector.
+
+    Attributes:
+        number: Its number in the collector.
+        block: Address of its block (`wasmscope.host_shim._control.Block`).
+        guest: Its live path.
+        imports: The functions for its instantiation, by their name in the ABI.
+        is_bound: Whether its calls have somewhere to go: to the collector, or to the live path after `fall_back`.
+        is_live: Whether it has fallen back.
+    """
+
+    def __init__(
+        self,
+        collector: StoreCollector,
+        store: wasmtime.Store,
+        plan: ImportPlan,
+        guest: Guest,
+        live: Callable[[wasmtime.Store, PlannedImport], wasmtime.Func],
+        base: bytes,
+        *,
+        has_memory: bool,
+    ) -> None:
+        """Make its trampolines; see `StoreCollector.add`."""
+        self._collector = collector
+        self._plan = plan
+        self._live = live
+        self.guest = guest
+        self.is_bound = False
+        self.is_live = False
+        self._has_memory = has_memory
+        self._bound_base: int | None = None
+        instances, context = collector._instances, collector._context
+        size, offset = instances.extern_size, instances.value_offset
+        module = collector._modules.trampolines(memory64=plan.memory64)
+        if module is None:
+            raise UnsuitableError("the engine cannot run its trampolines")
+        # One for the trampolines, one for the glue.
+        note_of(store).make_room(store, 2, 1)
+        self._instance = instances.instantiate(context, module, collector._host, 1)
+        names = tuple(item.name for item in plan.imports if item.server == "abi")
+        # What the glue imports: the table, the guest's number, and the place of its memory.
+        self._items, self._first = instances.externs(3 + len(names))
+        linked = collector._modules.linked(names)
+        linked.copy(context, self._instance, self._first, self._first + 3 * size, 2)
+        self.imports = {name: instances.func_at(self._items, 3 + index) for index, name in enumerate(names)}
+        if not collector.write_scratch(base):
+            raise UnsuitableError("the collector has no memory left")
+        self.number = collector.call("guest", int(not has_memory), len(base))
+        if self.number < 0:
+            raise UnsuitableError("the collector takes no more guests")
+        instances.set_global_i32(context, self._first + size + offset, self.number)
+        self.block = collector.call("guest_address", self.number) & 0xFFFFFFFF
+        collector.links[self.number] = self
+
+    def bind(self, memory: wasmtime.Memory | None) -> None:
+        """Connect the trampolines with the collector; nothing happens if they are already.
+
+        Args:
+            memory: The guest's memory, or None if it has none.
+        """
+        if self.is_live:
+            return
+        if memory is None:
+            if not self.is_bound:
+                self._bind()
+            return
+        instances = self._collector._instances
+        to = self._first + 2 * instances.extern_size
+        before = ctypes.string_at(to, instances.extern_size)
+        instances.put_memory(memory, to)
+        if not self.is_bound or self._memory_base() != self._bound_base:
+            self._bind()
+        else:
+            ctypes.memmove(to, before, instances.extern_size)
+
+    def bind_early(self) -> bool:
+        """Connect a guest that calls while it is being instantiated; whether its calls have somewhere to go now."""
+        if self.is_bound:
+            return True
+        plan, collector = self._plan, self._collector
+        if plan.memory_export is None:
+            self._bind()
+            return self.is_bound
+        instances, context = collector._instances, collector._context
+        to = self._first + 2 * instances.extern_size
+        store = collector._store()
+        if store is not None:
+            note_of(store).make_room(store, 1)
+        for instance in instances.later(context, self._instance, collector._modules.empty):
+            if tuple(instances.export_names(context, instance, len(plan.exports) + 1)) != plan.exports:
+                continue
+            instances.export(context, instance, plan.memory_export.encode(), to)
+            item = instances.memory_at(to)
+            if item is None:
+                break
+            if self.guest.memory is None:
+                self.guest.attach_memory(RawMemory(collector._collectors.native, context, item))
+            self._bind()
+            return self.is_bound
+        # Its instance was not finished, and its functions got out all the same.
+        self.guest.rejections.add("no_memory")
+        return False
+
+    def _memory_base(self) -> int | None:
+        collector = self._collector
+        item = self._first + 2 * collector._instances.extern_size + collector._instances.value_offset
+        base: int | None = collector._data(collector._context, item)
+        return base
+
+    def _bind(self) -> None:
+        """Make the glue for the memory that is among the items."""
+        collector = self._collector
+        instances, context, modules = collector._instances, collector._context, collector._modules
+        size = instances.extern_size
+        to = self._first + 2 * size
+        has_memory = instances.memory_at(to) is not None
+        ctypes.memmove(collector._last, self._first, 3 * size)
+        count = modules.glue_count + 3 + has_memory
+        wide = ("i64", "i32") if self._plan.memory64 else ("i32", "i64")
+        problem: object = "the engine lacks a feature"
+        for kind in wide if has_memory else (None,):
+            module = modules.glue(memory64=self._plan.memory64, memory=kind)
+            if module is None:
+                continue
+            try:
+                instances.instantiate(context, module, collector._first, count)
+            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+                # Its addresses may be of the other kind. Nearly always they are of the guest's functions' kind, and
+                # to ask takes longer.
+                problem = error
+                continue
+            self.is_bound = True
+            if has_memory != self._has_memory:
+                self._has_memory = has_memory
+                collector.call("set_memory", self.number, int(has_memory))
+            if has_memory:
+                self._bound_base = self._memory_base()
+            return
+        collector._collectors._tell(f"telemetry takes the slower path, because a guest cannot be linked: {problem}")
+        self.fall_back()
+
+    def fall_back(self) -> None:
+        """Have the guest go on by the live path, from its next call on."""
+        collector = self._collector
+        store = collector._store()
+        if store is None:
+            return
+        instances = collector._instances
+        table = self._first + instances.value_offset
+        for item in self._plan.imports:
+            if item.server == "abi":
+                func = self._live(store, item)
+                address = ctypes.addressof(func._func)
+                instances.set_table(collector._context, table, NAMES.index(item.name), address)
+        self.is_bound = self.is_live = True
+
+
+def _random_seed() -> bytes:
+    return os.urandom(_SEED.size)
