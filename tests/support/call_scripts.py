@@ -125,7 +125,7 @@ def encode(calls: Sequence[Call]) -> bytes:
     return b"".join(out)
 
 
-def read_notes(memory: wasmtime.Memory, store: wasmtime.Storelike, count: int) -> list[Note]:
+def read_notes(memory: wasmtime.Memory, store: wasmtime.Store, count: int) -> list[Note]:
     """Read what calls returned.
 
     Args:

@@ -146,7 +146,7 @@ class _ByName(Sampler):
         decision = (Decision.RECORD_AND_SAMPLE, Decision.RECORD_AND_SAMPLE, Decision.DROP, Decision.RECORD_ONLY)[
             crc32(name.encode("utf-8", "replace")) % 4
         ]
-        added = {"sampler.kind": str(kind), "sampler.attributes": len(attributes or {})}
+        added: dict[str, Any] = {"sampler.kind": str(kind), "sampler.attributes": len(attributes or {})}
         return SamplingResult(decision, {**(attributes or {}), **added})
 
     def get_description(self) -> str:
@@ -383,14 +383,16 @@ def difference(expected: Outcome, found: Outcome) -> str:
     """Say what differs first, in a few lines; the empty text if nothing does."""
     told: list[str] = []
     for one in fields(Outcome):
-        left, right = (getattr(outcome, one.name) for outcome in (expected, found))
-        if isinstance(left, list):
-            left, right = {"": left}, {"": right}
+        left, right = (_by_key(getattr(outcome, one.name)) for outcome in (expected, found))
         for key in sorted(left.keys() | right.keys()):
             wanted, got = left.get(key), right.get(key)
             if wanted != got:
                 told += [f"{one.name} {key}:", *_first_difference(wanted, got)]
     return "\n".join(told[:30])
+
+
+def _by_key(value: Any) -> dict[str, Any]:
+    return {"": value} if isinstance(value, list) else value
 
 
 def _first_difference(wanted: object, got: object) -> list[str]:
