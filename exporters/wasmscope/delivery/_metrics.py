@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
@@ -95,7 +95,7 @@ class _Stream:
             message.explicit_bounds.extend(self.boundaries)
         return message
 
-    def metric(self, points: list[Message]) -> pb.Metric:
+    def metric(self, points: list[Any]) -> pb.Metric:
         instrument = self.instrument
         metric = pb.Metric(name=instrument.name.lower(), unit=instrument.unit, description=instrument.description)
         temporality = _DELTA if self.is_delta else _CUMULATIVE
@@ -222,7 +222,7 @@ class MetricStreams:
                 if stream.is_delta:
                     stream.points = {}
                 messages = [stream.message(held, since_ns, now_ns) for held in taken]
-            points: list[Message] = []
+            points: list[Any] = []
             for held, message in zip(taken, messages, strict=True):
                 points.append(message)
                 count += 1

@@ -1,0 +1,38 @@
+//! The collector: takes a guest's telemetry calls and makes OTLP bytes of them. README.md says how it is used.
+//!
+//! It runs inside the guest's call, and a trap can strike at every function entry, loop head and bulk memory operation
+//! (out of fuel, epoch, stack overflow). So what counts is written last, in a few writes with none of these in between;
+//! everything else `recovery` works out anew.
+
+#![no_std]
+
+mod base;
+mod buckets;
+mod contexts;
+mod control;
+mod exports;
+mod guests;
+mod heap;
+mod host;
+mod ids;
+mod intern;
+mod logs;
+mod memory;
+mod metrics;
+mod operation;
+mod output;
+mod packed;
+mod ranges;
+mod recovery;
+mod rejections;
+mod sites;
+mod spans;
+mod text;
+mod tracestates;
+mod work;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}

@@ -1,0 +1,148 @@
+//! The buffers of finished records that the host takes.
+
+use crate::control::control;
+use crate::guests::{Guest, Output};
+use crate::heap;
+use crate::host;
+use crate::memory::{P, copy_loosely, move_bytes, w8};
+use crate::operation;
+use crate::packed::{fix_length, varint, varint_size};
+use crate::rejections::{BUFFER_FULL, KEPT_BYTES, reject};
+
+/// Buffers start with this, and grow fourfold up to what the host says.
+const FIRST: u32 = 4_096;
+/// Tag of the records in both buffers: ScopeSpans.spans, ScopeLogs.log_records.
+const RECORD: u32 = 0x12;
+/// Writers may write so many bytes behind what they write.
+const SLACK: u32 = 64;
+
+#[inline(always)]
+fn output<const LOGS: bool>(guest: P<Guest>) -> P<Output> {
+    P::at(if LOGS { &raw const guest.logs as u32 } else { &raw const guest.spans as u32 })
+}
+
+#[inline(always)]
+fn capacity<const LOGS: bool>(guest: P<Guest>) -> u32 {
+    if LOGS { guest.logs_cap } else { guest.spans_cap }
+}
+
+/// Have the oldest record taken if it has waited too long.
+#[inline(always)]
+pub fn age(guest: P<Guest>, now: u64) {
+    let control = control();
+    let oldest = control.oldest_ns;
+    if oldest != 0 && control.max_age_ns != 0 && now.saturating_sub(oldest) > control.max_age_ns {
+        host::full(guest.number);
+    }
+}
+
+/// Where so many bytes of a record can be written; 0 and counted if nowhere.
+#[inline(always)]
+pub fn room<const LOGS: bool>(guest: P<Guest>, bytes: u64) -> u32 {
+    let out = output::<LOGS>(guest);
+    // What is written loosely stays inside, too.
+    if bytes + u64::from(SLACK) <= u64::from(capacity::<LOGS>(guest) - out.len) {
+        return out.ptr + out.len;
+    }
+    make_room::<LOGS>(guest, bytes + u64::from(SLACK))
+}
+
+#[inline(never)]
+fn make_room<const LOGS: bool>(guest: P<Guest>, bytes: u64) -> u32 {
+    let out = output::<LOGS>(guest);
+    let most = u64::from(control().buffer_bytes);
+    let cap = u64::from(capacity::<LOGS>(guest));
+    let mut wanted = if cap == 0 { u64::from(FIRST) } else { cap * 4 };
+    if wanted > most {
+        wanted = most;
+    }
+    if wanted < u64::from(out.len) + bytes {
+        wanted = u64::from(out.len) + bytes;
+    }
+    if wanted > most && out.len != 0 {
+        host::full(guest.number);
+        if bytes <= cap - u64::from(out.len) {
+            return out.ptr + out.len;
+        }
+        if out.len != 0 {
+            reject(guest, BUFFER_FULL);
+            return 0;
+        }
+        wanted = bytes;
+    }
+    let block = if wanted > u64::from(heap::MAX_BYTES) { 0 } else { heap::alloc(wanted as u32) };
+    if block == 0 {
+        reject(guest, KEPT_BYTES);
+        return 0;
+    }
+    let (old, old_cap) = (out.ptr, cap as u32);
+    move_bytes(block, old, out.len);
+    let (mut guest, mut out) = (guest, out);
+    out.ptr = block;
+    if LOGS {
+        guest.logs_cap = heap::rounded(wanted as u32);
+    } else {
+        guest.spans_cap = heap::rounded(wanted as u32);
+    }
+    heap::free(old, old_cap);
+    block + out.len
+}
+
+/// Write the head of a record of so many bytes; gives where they go.
+#[inline(always)]
+pub fn put_head(at: u32, size: u32) -> u32 {
+    w8(at, RECORD);
+    varint(at + 1, u64::from(size))
+}
+
+#[inline(always)]
+pub fn head_size(size: u32) -> u32 {
+    1 + varint_size(u64::from(size))
+}
+
+/// Add a record that has been written where `room` said, up to `end`, with its head. What belongs to the same change is
+/// to be written next, with no call or loop in between.
+#[inline(always)]
+pub fn commit<const LOGS: bool>(guest: P<Guest>, end: u32, time: u64) {
+    let (mut guest, mut out, mut control) = (guest, output::<LOGS>(guest), control());
+    let size = end - out.ptr - out.len;
+    out.len += size;
+    out.count += 1;
+    guest.bytes += u64::from(size);
+    control.out_bytes += size;
+    if control.oldest_ns == 0 {
+        control.oldest_ns = time;
+    }
+    operation::commit();
+}
+
+/// Add a record that was made elsewhere.
+pub fn copy<const LOGS: bool>(guest: P<Guest>, from: u32, size: u32, time: u64) {
+    let at = room::<LOGS>(guest, u64::from(size) + 8);
+    if at == 0 {
+        operation::commit();
+        return;
+    }
+    let to = put_head(at, size);
+    copy_loosely(to, from, size);
+    let mut guest = guest;
+    commit::<LOGS>(guest, to + size, time);
+    if LOGS {
+        guest.logs_made += 1;
+    }
+}
+
+/// Write the head of a record that lies from `at + 3` to `end`: with the length that most have, nothing moves. Gives
+/// where it ends.
+#[inline(always)]
+pub fn close(at: u32, end: u32) -> u32 {
+    let size = end - at - 3;
+    w8(at, RECORD);
+    if size >= 128 && size < 16_384 {
+        w8(at + 1, size | 128);
+        w8(at + 2, size >> 7);
+        return end;
+    }
+    move_bytes(at + 2, at + 3, size);
+    fix_length(at + 1, end - 1)
+}

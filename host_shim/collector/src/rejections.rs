@@ -1,0 +1,106 @@
+//! Counts of what guests sent and nobody could use. A reason is an index; docs/abi.md says what each means.
+
+use crate::control::control;
+use crate::guests::Guest;
+use crate::memory::{P, Var, fence, move_bytes, w8};
+
+pub const NO_MEMORY: u32 = 1;
+pub const OUT_OF_BOUNDS: u32 = 2;
+pub const UTF8: u32 = 3;
+pub const ATTRIBUTE: u32 = 4;
+pub const ATTRIBUTE_TYPE: u32 = 5;
+pub const ATTRIBUTE_FIELD: u32 = 6;
+pub const ATTRIBUTE_RESERVED: u32 = 7;
+pub const ATTRIBUTE_KEY: u32 = 8;
+pub const ATTRIBUTES_SIZE: u32 = 9;
+pub const ATTRIBUTE_COUNT: u32 = 10;
+pub const ATTRIBUTE_ELEMENTS: u32 = 11;
+pub const ATTRIBUTE_DEPTH: u32 = 12;
+pub const SEVERITY: u32 = 13;
+pub const KIND: u32 = 14;
+pub const STATUS: u32 = 15;
+pub const ENDED: u32 = 16;
+pub const NOT_ENTERED: u32 = 17;
+pub const DESCRIPTOR: u32 = 18;
+pub const CALLSITE: u32 = 19;
+pub const INSTRUMENT: u32 = 20;
+pub const ATTRIBUTE_SET: u32 = 21;
+pub const HANDLE: u32 = 22;
+pub const TRACEPARENT: u32 = 23;
+pub const TRACESTATE: u32 = 24;
+pub const MEASUREMENT: u32 = 25;
+pub const EVENT_COUNT: u32 = 26;
+pub const LINK_COUNT: u32 = 27;
+pub const OPEN_SPANS: u32 = 28;
+pub const SPAN_DEPTH: u32 = 29;
+pub const CALLSITE_COUNT: u32 = 30;
+pub const INSTRUMENT_COUNT: u32 = 31;
+pub const KEPT_BYTES: u32 = 32;
+pub const INTERNAL: u32 = 33;
+pub const INTERRUPTED: u32 = 34;
+pub const BUFFER_FULL: u32 = 35;
+
+const SHOWN: u32 = 160;
+
+static TEXT: Var<[u8; SHOWN as usize]> = Var::new([0; SHOWN as usize]);
+
+/// Count a rejection.
+#[inline(never)]
+pub fn reject(guest: P<Guest>, reason: u32) {
+    add(guest, reason, 1);
+    control().text_len = 0;
+}
+
+/// Count several.
+#[inline(never)]
+pub fn reject_times(guest: P<Guest>, reason: u32, times: u32) {
+    add(guest, reason, times);
+    control().text_len = 0;
+}
+
+#[inline(always)]
+fn add(mut guest: P<Guest>, reason: u32, times: u32) {
+    let slot = &mut guest.rejections[(reason & 63) as usize];
+    *slot = slot.wrapping_add(times);
+    control().rejected = control().rejected.wrapping_add(times);
+}
+
+/// Count a rejection and say in bytes of the guest what it was.
+#[inline(never)]
+pub fn reject_text(guest: P<Guest>, reason: u32, text: u32, size: u32) {
+    add(guest, reason, 1);
+    let shown = if size < SHOWN { size } else { SHOWN };
+    move_bytes(TEXT.address(), text, shown);
+    fence();
+    control().text_ptr = TEXT.address();
+    control().text_len = shown;
+}
+
+/// Count a rejection and say the number that it was.
+#[inline(never)]
+pub fn reject_number(guest: P<Guest>, reason: u32, number: i64) {
+    add(guest, reason, 1);
+    let size = decimal(TEXT.address(), number);
+    control().text_ptr = TEXT.address();
+    control().text_len = size;
+}
+
+/// Write a number in decimal digits, at most 20; gives how many.
+pub fn decimal(at: u32, number: i64) -> u32 {
+    let mut rest = number.unsigned_abs();
+    let mut size = (number < 0) as u32;
+    if size != 0 {
+        w8(at, u32::from(b'-'));
+    }
+    let mut scale = 1u64;
+    while rest / scale >= 10 {
+        scale *= 10;
+    }
+    while scale != 0 {
+        w8(at + size, u32::from(b'0') + (rest / scale) as u32);
+        rest %= scale;
+        scale /= 10;
+        size += 1;
+    }
+    size
+}
