@@ -22,7 +22,7 @@ ROOM = 131_072
 BLOCK = 4_096
 STACK_POINTER = 61_440
 ENTRY = 128
-"""Size of a noted call: its number, the scratch area, how many arguments, then the arguments."""
+"""Size of a noted call: its number, the scratch area, how many arguments, a 1, then the arguments."""
 
 # As the interface says; written down here and not taken from the code that is tested.
 FUNCTIONS = {
@@ -105,7 +105,7 @@ def double(*, notes: bool = True, traps: str = "") -> bytes:
    (global.set $last (i32.add (global.get $last) (i32.const {ENTRY})))
    (i32.store (global.get $last) (local.get 0))
    (i32.store offset=4 (global.get $last) (i32.load (i32.const {CONTROL + 176})))
-   (i32.store offset=8 (global.get $last) (local.get 1)))
+   (i32.store offset=8 (global.get $last) (local.get 1)) (i32.store offset=12 (global.get $last) (i32.const 1)))
  (func (export "control") (result i32) (i32.const {CONTROL}))
  (func (export "args") (result i32) (i32.const {ARGS}))
  (func (export "now") (result i64)

@@ -241,7 +241,7 @@ pub fn start(guest: P<Guest>, site: u32, name_len: i64, context: i64, kind: u32,
     }
     let span_id = ids::next();
     let mut body: P<Body> = P::at(block);
-    let at = put_head(block + BODY, trace_id, span_id, parent_id, parent_flags, kind, host::now());
+    let at = put_head(block + BODY, trace_id, span_id, parent_id, parent_flags | flags, kind, host::now());
     body.entries = at - block;
     let end = put_name(guest, at, name, name_size, site);
     put_attributes(guest, site, body, block, end, list, list_size);
@@ -275,7 +275,7 @@ fn commit_start(
     handle
 }
 
-/// The fields of fixed size. The kind is OTLP's, and internal where it is not specified.
+/// The fields of fixed size. The low eight bits of the flags are the span's W3C trace flags (OTLP's `SpanFlags`). The kind is OTLP's, and internal where it is not specified.
 #[inline(always)]
 fn put_head(at: u32, trace_id: [u64; 2], span_id: u64, parent: u64, flags: u32, kind: u32, now: u64) -> u32 {
     w16(at, 0x100a);
@@ -455,7 +455,7 @@ fn start_slowly(
     }
     let span_id = ids::next();
     let mut body: P<Body> = P::at((name_end + 7) & !7);
-    let mut at = put_head(body.0 + BODY, trace_id, span_id, parent_id, parent_flags, kind, host::now());
+    let mut at = put_head(body.0 + BODY, trace_id, span_id, parent_id, parent_flags | flags, kind, host::now());
     let state_len = tracestates::size(tracestate);
     if state_len != 0 {
         w8(at, 0x1a);
@@ -884,7 +884,7 @@ pub fn link(guest: P<Guest>, handle: i64, target: i64, attrs_len: i64) {
     w16(at + 20, 0x0812);
     w64(at + 22, linked.span_id);
     w8(at + 30, 0x35);
-    w32(at + 31, 0x100 | u32::from(linked.is_remote) << 9);
+    w32(at + 31, 0x100 | u32::from(linked.is_remote) << 9 | u32::from(linked.flags));
     let mut end = at + 35;
     let mut bytes = ITEM_BYTES;
     if size != 0 {

@@ -13,7 +13,8 @@ from typing import Any, Final
 import wasmtime
 
 from wasmscope.host_shim._glue import COLLECTOR_FUNCTIONS, Layout, glue, trampolines
-from wasmscope.host_shim._wasmtime_ffi import Exports, Instances, Native, WasiClock, store_address, value_type_name
+from wasmscope.host_shim._wasmtime_ffi import Native, store_address, value_type_name
+from wasmscope.host_shim._wasmtime_instances import Exports, Instances, WasiClock
 
 __all__ = ["CALLED", "CLOCK", "ENOUGH_FUEL", "HOST", "EngineModules", "Modules", "UnsuitableError"]
 
