@@ -5,6 +5,7 @@ What is empty is left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ __all__ = ["Json", "picture_of"]
 Json = dict[str, Any]
 LeaveOut = Callable[[str, str, str], bool]
 _LONG = 200
+_TRACEPARENT = re.compile(r"(00-[0-9a-f]{32}-)([0-9a-f]{16})(-[0-9a-f]{2})")
 
 
 def picture_of(recorder: Recorder, *, guest: str, host: str, leave_out: LeaveOut) -> Json:
@@ -87,7 +89,8 @@ class _Spans:
         scope = _scope_name(span.instrumentation_scope)
 
         def attributes(given: Mapping[str, Any] | None) -> Json:
-            return _attributes(given, lambda key: self._leave_out("span", scope, key))
+            drawn = _attributes(given, lambda key: self._leave_out("span", scope, key))
+            return {key: self._with_names(value) for key, value in drawn.items()}
 
         return _compact(
             {
@@ -111,6 +114,13 @@ class _Spans:
                 "status_description": span.status.description,
             }
         )
+
+
+    def _with_names(self, value: Any) -> Any:
+        """Name the span that a ``traceparent`` header is about."""
+        found = _TRACEPARENT.fullmatch(value) if isinstance(value, str) else None
+        name = None if found is None else self._names.get(int(found[2], 16))
+        return value if found is None or name is None else f"{found[1]}<{name}>{found[3]}"
 
 
 def _log(record: ReadableLogRecord, names: Mapping[int, str], leave_out: LeaveOut) -> Json:

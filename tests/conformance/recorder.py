@@ -23,9 +23,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from tests.support.otlp_receiver import OtlpReceiver
 from tests.support.otlp_sdk_data import logs_of, metrics_of, spans_of
-from wasmscope.delivery import OtlpSender
+from wasmscope.delivery import OtlpSender, SignalName, otlp_target
 
-__all__ = ["Recorder", "use_counting_clock"]
+__all__ = ["Recorder", "sender_to", "use_counting_clock"]
 
 # Who asks for the time of a span, an event or a log record. Nobody offers to be given a clock.
 _CLOCK_READERS = ("opentelemetry.sdk.trace", "opentelemetry.sdk._logs._internal", "wasmscope.host_shim._guest")
@@ -43,6 +43,13 @@ class _CountingIds(IdGenerator):
 
     def generate_span_id(self) -> int:
         return next(self._spans)
+
+
+def sender_to(receiver: OtlpReceiver) -> OtlpSender:
+    """Make a sender for a resource without attributes."""
+    signals: tuple[SignalName, ...] = ("traces", "logs", "metrics")
+    targets = {signal: otlp_target(signal, receiver.endpoint, protocol=receiver.protocol) for signal in signals}
+    return OtlpSender.from_environment(resource=Resource.get_empty(), targets=targets)
 
 
 def use_counting_clock(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +77,7 @@ class Recorder:
         self._receiver = receiver
         self.sender: OtlpSender | None = None
         if receiver is not None:
-            self.sender = OtlpSender.from_environment(resource=Resource.get_empty(), otlp=receiver.endpoint)
+            self.sender = sender_to(receiver)
         unlimited = SpanLimits.UNSET
         self.tracer_provider = TracerProvider(
             sampler=ALWAYS_ON,

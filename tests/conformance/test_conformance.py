@@ -163,7 +163,8 @@ class TestCall:
         cpu, host, memory = (attributes[key] for key in MEASURED)
         assert isinstance(cpu, int) and isinstance(host, int) and isinstance(memory, int)
         assert cpu >= 0
-        assert host > 0
+        # A collector is no host function.
+        assert host > 0 if way.startswith("live") else host >= 0
         assert memory > 0 and memory % 65_536 == 0
 
     @pytest.mark.parametrize("guest", [g for g in GUESTS if g.scenarios is None], ids=lambda guest: guest.name)

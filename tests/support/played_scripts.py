@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, ParentBased, S
 from opentelemetry.trace import SpanContext
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from tests.conformance.recorder import sender_to
 from tests.support.call_scripts import MAX_CALLS, Call, Note, encode, module_text, read_notes, script_address
 from tests.support.guests import engine
 from tests.support.otlp_receiver import OtlpReceiver
@@ -209,7 +210,7 @@ class Play:
         self._sender: OtlpSender | None = None
         if receiver is not None:
             receiver.requests.clear()
-            self._sender = OtlpSender.from_environment(resource=empty, otlp=receiver.endpoint)
+            self._sender = sender_to(receiver)
         self._bridge = Bridge(
             tracer_provider=self._tracer_provider,
             meter_provider=self._meter_provider,
