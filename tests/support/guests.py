@@ -221,6 +221,7 @@ class Guest:
 
     def rejected(self) -> dict[str, int]:
         """Give what was rejected of the guests of this bridge, by reason."""
+        self.bridge.flush()
         counts: dict[str, int] = {}
         for (_, _, reason), count in self.bridge.rejected().items():
             counts[reason] = counts.get(reason, 0) + count

@@ -106,10 +106,15 @@ class Telemetry:
         self.logger_provider.shutdown()
         self.meter_provider.shutdown()
 
+    def _flush(self) -> None:
+        for bridge in self._bridges:
+            bridge.flush()
+
     # Spans.
 
     def spans(self) -> list[ReadableSpan]:
         """Give the finished spans, in the order they ended."""
+        self._flush()
         return list(self.span_exporter.get_finished_spans())
 
     def span(self, name: str) -> ReadableSpan:
@@ -125,6 +130,7 @@ class Telemetry:
 
     def records(self) -> list[ReadableLogRecord]:
         """Give the log records with their scope and resource."""
+        self._flush()
         return list(self.log_exporter.get_finished_logs())
 
     def logs(self) -> list[Any]:
@@ -140,6 +146,7 @@ class Telemetry:
 
     def metrics(self) -> dict[tuple[str, str], Any]:
         """Collect now; metrics by scope's name and name."""
+        self._flush()
         data = self.metric_reader.get_metrics_data()
         if data is None:
             return {}

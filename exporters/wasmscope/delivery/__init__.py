@@ -28,11 +28,10 @@ from wasmscope.delivery._scope import Scope
 from wasmscope.delivery._sdk import SdkDelivery
 from wasmscope.delivery._sdk_metrics import SdkMetricSource
 from wasmscope.delivery._sender import OtlpSender
-from wasmscope.delivery._stats import LATENCY_BOUNDS_S, Latency, Listener, LossReason, SenderStats, SignalStats
+from wasmscope.delivery._stats import Latency, Listener, LossReason, SenderStats, SignalStats
 from wasmscope.delivery._target import OtlpProtocol, OtlpTarget, SignalName, otlp_target
 
 __all__ = [
-    "LATENCY_BOUNDS_S",
     "ExponentialRecord",
     "GaugeRecord",
     "HistogramRecord",

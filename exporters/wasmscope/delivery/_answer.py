@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["Accepted", "Answer", "Failed", "Transport", "accepted", "bare_retry_delay_s", "plain", "retry_delay_s"]
 
-_MAX_MESSAGE: Final = 200
+_MAX_MESSAGE: Final = 400
 _NANOS: Final = 1_000_000_000
 _RETRY_INFO: Final = "/google.rpc.RetryInfo"
 

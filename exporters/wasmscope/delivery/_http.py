@@ -37,9 +37,6 @@ class HttpTransport(Transport):
         self._settings = settings
         self._clock = clock
         self._session = requests.Session()
-        if settings.tls is not None:
-            self._session.verify = settings.tls.certificate or True
-            self._session.cert = settings.tls.client
         self._headers = {
             "content-type": _PROTOBUF,
             "user-agent": user_agent(),
@@ -66,17 +63,21 @@ class HttpTransport(Transport):
         import requests
 
         deadline = self._clock() + timeout_s
+        tls = self._settings.tls
         try:
             response = self._session.post(
                 self._settings.target.url,
                 data=packed,
                 headers=self._headers,
                 timeout=timeout_s,
+                # Not of the session: against that, REQUESTS_CA_BUNDLE would win.
+                verify=tls.certificate or True if tls else True,
+                cert=tls.client if tls else None,
                 allow_redirects=False,
                 stream=True,
             )
         except (requests.ConnectionError, requests.Timeout) as error:
-            return Failed(plain(f"{type(error).__name__}: {error}"), is_retryable=True)
+            return Failed(plain(f"{type(error).__name__}: {_cause(error)}"), is_retryable=True)
         except Exception as error:
             # A URL, header or file that requests does not like.
             return Failed(plain(f"{type(error).__name__}: {error}"))
@@ -118,6 +119,16 @@ class HttpTransport(Transport):
             message += f", {detail}"
         after_s = retry_after_s(response.headers.get("retry-after"), time.time())
         return Failed(plain(message), status in _RETRYABLE, after_s)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Find what is behind the errors of several libraries, each of which wraps that of the one below."""
+    for _ in range(4):
+        inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return error
 
 
 def _detail(content_type: str, body: bytes) -> str:

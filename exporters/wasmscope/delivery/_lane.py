@@ -72,9 +72,9 @@ class Lane(ABC):
             return self._tally.snapshot()
 
     @property
-    def is_closing(self) -> bool:
-        """Whether nothing more is taken."""
-        return self._closing.has_begun
+    def is_given_up(self) -> bool:
+        """Whether nothing is sent any more."""
+        return self._is_given_up
 
     def close(self, timeout_s: float) -> None:
         """Take nothing more, send what is left in the time that is given, and let the thread end then."""
@@ -82,16 +82,14 @@ class Lane(ABC):
         with self._condition:
             self._condition.notify_all()
 
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the end of the thread; False if that takes longer."""
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end of the thread, but no longer than the timeout."""
         with self._condition:
             thread = self._thread
         if thread is not None:
             thread.join(max(timeout_s, 0))
-            return not thread.is_alive()
-        return True
 
-    def give_up(self, message: str = "") -> None:
+    def give_up(self, message: str = "", reason: LossReason = "shutdown") -> None:
         """Send nothing more: what is left counts as dropped, and what comes of a request under way does not count."""
         self._closing.end()
         with self._condition:
@@ -99,12 +97,13 @@ class Lane(ABC):
                 return
             self._is_given_up = True
             count = self._tally.waiting_records
-            self._tally.drop(count, "shutdown")
+            if count:
+                self._tally.drop(count, reason)
             self._tally.waiting_records = self._tally.waiting_bytes = 0
             self._forget()
             self._condition.notify_all()
         if count:
-            self._tell_lost(count, "shutdown", message)
+            self._tell_lost(count, reason, message)
 
     @abstractmethod
     def _forget(self) -> None:
@@ -137,7 +136,15 @@ class Lane(ABC):
             self._work()
         except Exception as error:
             _logger.exception("sending %s ended by a defect", self._signal)
-            self.give_up(f"{type(error).__name__}: {error}")
+            self.give_up(f"{type(error).__name__}: {error}", "error")
+
+    def _deliver(self, request: Callable[[], bytes], patience_s: float | None = None) -> Accepted | Lost:
+        """Make a request and send it; a defect costs no more than its records."""
+        try:
+            return self._courier.deliver(request(), patience_s)
+        except Exception as error:
+            _logger.exception("%s cannot be sent", _NOUNS[self._signal])
+            return Lost("error", f"{type(error).__name__}: {error}")
 
     def _settle(self, count: int, size: int, fate: Accepted | Lost) -> None:
         """Count what became of a request."""

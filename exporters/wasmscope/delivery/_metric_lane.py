@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from wasmscope.delivery._answer import Transport
@@ -119,8 +120,6 @@ class MetricLane(Lane):
                     if wait_s <= 0:
                         break
                     self._condition.wait(wait_s)
-                if self._is_given_up:
-                    return
                 wanted = self._wanted_rounds
                 # A round that took long is not made up for.
                 self._due_at = max(self._due_at + self._interval_s, self._clock())
@@ -149,13 +148,19 @@ class MetricLane(Lane):
         self._tell_handed_over(points)
         with self._condition:
             self._tally.records += points
-            self._tally.waiting_records += points
-            self._tally.waiting_bytes += sum(len(part.scope_metrics) for part in parts)
+            if is_too_late := self._is_given_up:
+                self._tally.drop(points, "shutdown")
+            else:
+                self._tally.waiting_records += points
+                self._tally.waiting_bytes += sum(len(part.scope_metrics) for part in parts)
+        if is_too_late:
+            self._tell_lost(points, "shutdown", "")
+            return []
         left: list[Part] = []
         for group in self._requests(parts):
             bodies = [part.scope_metrics for part in group]
             # When it is time for the next values, these are not worth another try.
-            fate = self._courier.deliver(self._wrapper.metrics(bodies), self._interval_s)
+            fate = self._deliver(partial(self._wrapper.metrics, bodies), self._interval_s)
             self._settle(sum(part.points for part in group), sum(map(len, bodies)), fate)
             if isinstance(fate, Lost):
                 if fate.reason == "shutdown":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from wasmscope.delivery._answer import Transport
@@ -105,7 +106,7 @@ class RecordLane(Lane):
                 self._admit(chunk)
                 return
             self._tally.drop(count, reason)
-        self._tell_lost(count, reason, "")
+        self._tell_lost(count, reason, "came after the end" if reason == "shutdown" else "")
 
     def _admit(self, chunk: _Chunk) -> None:
         was_ready = self._ready_bytes
@@ -138,7 +139,7 @@ class RecordLane(Lane):
 
     def _work(self) -> None:
         while (batch := self._next()) is not None:
-            fate = self._courier.deliver(self._wrapper.records(batch.bodies))
+            fate = self._deliver(partial(self._wrapper.records, batch.bodies))
             self._settle(batch.count, batch.size, fate)
             if isinstance(fate, Lost) and fate.reason == "shutdown":
                 self.give_up(fate.message)
@@ -179,7 +180,7 @@ class RecordLane(Lane):
             batch.count += chunk.count
             batch.size += chunk.size
         self._ready_bytes -= length
-        self._came_at = self._clock()
+        self._came_at = self._sent_at = self._clock()
         return batch
 
     def _cut(self, chunk: _Chunk) -> _Chunk:
@@ -194,7 +195,6 @@ class RecordLane(Lane):
 
     def _passed(self, count: int) -> None:
         self._settled += count
-        self._sent_at = self._clock()
         self._gap_s = min(max(2 * self._gap_s, _GATHER_S), self._delay_s)
 
     def _forget(self) -> None:

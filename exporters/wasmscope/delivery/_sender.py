@@ -204,7 +204,8 @@ class OtlpSender:
         for lane in self._lanes.values():
             lane.close(timeout_s)
         for lane in self._lanes.values():
-            lane.join(deadline - time.monotonic())
+            if not lane.is_given_up:
+                lane.join(deadline - time.monotonic())
         self.give_up()
         grace_end = time.monotonic() + _GRACE_S
         for lane in self._lanes.values():

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from wasmscope.delivery._target import SignalName
 
-__all__ = ["LATENCY_BOUNDS_S", "Latency", "Listener", "LossReason", "SenderStats", "SignalStats", "Tally"]
+__all__ = ["Latency", "Listener", "LossReason", "SenderStats", "SignalStats", "Tally"]
 
 LossReason = Literal["error", "expired", "queue_full", "refused", "rejected", "shutdown"]
 """Why records are not delivered.
@@ -22,9 +22,6 @@ LossReason = Literal["error", "expired", "queue_full", "refused", "rejected", "s
 - ``error``: a defect.
 """
 
-LATENCY_BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""Upper bounds of the buckets of `Latency`, included; one more bucket is above them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Latency:
@@ -34,9 +31,11 @@ class Latency:
         count: How many requests.
         sum_s: Their time together.
         max_s: The longest; 0 if there was none.
-        buckets: How many were in each bucket of `LATENCY_BOUNDS_S`.
+        buckets: How many were in each bucket.
+        bounds_s: Upper bounds of the buckets, included; one more bucket is above them.
     """
 
+    bounds_s: ClassVar = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
     count: int
     sum_s: float
     max_s: float
@@ -106,7 +105,7 @@ class Listener(Protocol):
 
 
 def _no_buckets() -> list[int]:
-    return [0] * (len(LATENCY_BOUNDS_S) + 1)
+    return [0] * (len(Latency.bounds_s) + 1)
 
 
 @dataclass(slots=True)
@@ -136,7 +135,7 @@ class Tally:
         self.request_bytes += size
         self.latency_sum_s += duration_s
         self.latency_max_s = max(self.latency_max_s, duration_s)
-        self.latency_buckets[bisect_left(LATENCY_BOUNDS_S, duration_s)] += 1
+        self.latency_buckets[bisect_left(Latency.bounds_s, duration_s)] += 1
 
     def snapshot(self) -> SignalStats:
         """Give the figures as they are now."""

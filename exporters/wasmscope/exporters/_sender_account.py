@@ -47,6 +47,8 @@ class SenderAccount:
                 if message:
                     destination.note(message)
                     destination.lose()
+                else:
+                    destination.lose("no answer in time", "check endpoint and firewalls")
 
     def failing(self, signal: SignalName, message: str) -> None:
         """Note why deliveries fail now."""

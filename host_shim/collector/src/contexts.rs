@@ -8,7 +8,8 @@ use crate::memory::{P, Var, fence, fill, move_bytes, r32, w32};
 use crate::operation;
 use crate::rejections::{ENDED, HANDLE, KEPT_BYTES, NOT_ENTERED, SPAN_DEPTH, reject, reject_number};
 
-/// A span of a guest, open or ended. A handle is its generation and, in the low 20 bits, its number + 1.
+/// A span of a guest, open or ended. A handle is how often its slot was used before and, in the low 20 bits, its
+/// number + 1: the first handles are 1, 2, 3.
 #[repr(C)]
 pub struct Slot {
     pub context: Context,
@@ -49,7 +50,7 @@ pub fn slot_at(guest: P<Guest>, index: u32) -> P<Slot> {
 
 #[inline(always)]
 pub fn handle_of(index: u32, generation: u32) -> i64 {
-    i64::from(generation) << 20 | i64::from(index + 1)
+    i64::from(generation - 1) << 20 | i64::from(index + 1)
 }
 
 /// The slot of a handle if it was given out last for it; none otherwise.
@@ -60,7 +61,7 @@ fn slot_of(guest: P<Guest>, handle: i64) -> P<Slot> {
         return P::NONE;
     }
     let slot = slot_at(guest, index);
-    if i64::from(slot.context.extra) == handle >> 20 { slot } else { P::NONE }
+    if i64::from(slot.context.extra) - 1 == handle >> 20 { slot } else { P::NONE }
 }
 
 /// The slot of an open span.

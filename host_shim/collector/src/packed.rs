@@ -33,6 +33,8 @@ const MAP: u32 = 7;
 
 /// More nesting than this would be a danger to the stack, whatever the limit says.
 const DEEPEST: u32 = 32;
+/// Longest key, whatever the limit says.
+const LONGEST_KEY: u32 = 5_000;
 /// Most attributes of one list, whatever the limit says.
 const MOST: u32 = 65_536;
 
@@ -120,6 +122,13 @@ fn limit_of_value() -> u32 {
     if IS_HOSTS.get() { u32::MAX } else { limits().value }
 }
 
+/// The longest key. However it is repaired, its length takes two bytes.
+#[inline(always)]
+pub fn limit_of_key() -> u32 {
+    let limit = limits().key;
+    if IS_HOSTS.get() || limit > LONGEST_KEY { LONGEST_KEY } else { limit }
+}
+
 /// Note that a log's body was cut.
 pub fn note_body(size: i64) {
     w32(NAME_BODY.address(), u32::from_le_bytes(*b"body"));
@@ -154,10 +163,10 @@ pub fn encode(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 {
 #[inline(never)]
 fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 {
     let guest = GUEST.get();
-    let limits = limits();
     let end = source + size;
     let most = limit_of_attributes();
     let limit_value = limit_of_value();
+    let limit_key = limit_of_key();
     if ORDER_CAP.get() < most + 2 && !grow_order(most + 2) {
         reject(guest, KEPT_BYTES);
         return to;
@@ -204,7 +213,7 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
             }
             let from = p;
             p += head;
-            if head == 0 || head > limits.key {
+            if head == 0 || head > limit_key {
                 reject_number(guest, ATTRIBUTE_KEY, i64::from(head));
             } else {
                 // However it is repaired, a short one has a short length.
@@ -716,7 +725,7 @@ fn map(to: u32, count: u32, depth: u32) -> u32 {
         }
         let size = r16(p);
         SOURCE.set(p + 2 + size);
-        let is_good = size != 0 && size <= limits().key;
+        let is_good = size != 0 && size <= limit_of_key();
         let mut key = at + 4;
         let mut key_len = 0;
         if is_good {

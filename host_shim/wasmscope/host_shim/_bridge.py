@@ -359,6 +359,20 @@ class Bridge:
         else:
             self._collecting.deliver_while_running(store, ticks, may_go_on)
 
+    def flush(self, timeout_s: float = 5.0) -> None:
+        """Deliver now what the guests of this thread told, and send what waits to be sent.
+
+        What guests tell in a call goes on its way when the outermost call ends; what they tell outside of one (an
+        export that was called directly) with the next call, or with this.
+
+        Args:
+            timeout_s: How long to wait for an endpoint at most, in seconds.
+        """
+        self._end_late()
+        if self._collecting is not None:
+            self._collecting.drain()
+        self._deliveries.flush(timeout_s)
+
     def usage(self) -> tuple[ModuleUsage, ...]:
         """Give what each module used for each tenant, in the order they first came."""
         self._end_late()
@@ -370,7 +384,10 @@ class Bridge:
             return tuple(usage.snapshot() for usage in self._usages.values())
 
     def rejected(self) -> dict[tuple[str, str | None, str], int]:
-        """Give how much of guests' telemetry could not be used, by module, tenant and reason."""
+        """Give how much of guests' telemetry could not be used, by module, tenant and reason.
+
+        A guest that is in a call is looked at when the outermost call ends.
+        """
         return self._rejections.snapshot()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import TYPE_CHECKING, Final
@@ -230,6 +231,8 @@ class StoreCalls:
         """
         self.collector = collector
         self.guests: dict[int, CollectedGuest] = {}
+        self.thread = threading.get_ident()
+        """The thread that called into the store last."""
         self._frames = 0
         self._rejected = 0
         self._states: dict[int, TraceState] = {}
@@ -244,6 +247,7 @@ class StoreCalls:
             number: The number of its guest.
             outer: The call in the same store that it is nested in, or None.
         """
+        self.thread = threading.get_ident()
         collector = self.collector
         space, at = collector._space, collector.base + collector.control
         (saved,) = _SAVED.unpack_from(space, at + _FRAME_AT)

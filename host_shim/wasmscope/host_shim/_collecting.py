@@ -136,6 +136,16 @@ class Collecting:
         guest.spans = CollectedSpans(collected, self._limits, guest.rejections, self._calls)
         return collected
 
+    def drain(self) -> None:
+        """Take what is ready in the stores that this thread uses; those of other threads may be running."""
+        thread = threading.get_ident()
+        for calls in list(self._stores.values()):
+            if calls.thread == thread:
+                try:
+                    calls.drain_between()
+                except Exception as error:
+                    _logger.warning("what a guest told could not be taken: %r", error)
+
     def deliver_while_running(self, store: wasmtime.Store, ticks: int, may_go_on: Callable[[], bool]) -> None:
         """Take what is ready whenever a store's epoch deadline is reached.
 

@@ -167,7 +167,7 @@ class Collectors:
         failed = self._failed
 
         def call(env: int, caller: int, at: int) -> int:
-            op = number = 0
+            # A signal may strike at any line, the first included: what the handler uses is there before.
             try:
                 started = perf_counter()
                 op, number = unpack(space, at)
@@ -176,13 +176,14 @@ class Collectors:
                 collector.charge(number, perf_counter() - started)
                 return 0
             except BaseException as error:
-                pack(space, at, 0)
-                failed(env, number, error)
+                failed(env, at, error)
                 return 0
 
         return shielded(call)
 
-    def _failed(self, key: int, number: int, error: BaseException) -> None:
+    def _failed(self, key: int, at: int, error: BaseException) -> None:
+        _, number = _HOST_ARGS.unpack_from(self.native.space, at)
+        _I64.pack_into(self.native.space, at, 0)
         collector = self._stores.get(key)
         link = None if collector is None else collector.links.get(number)
         if link is not None:
@@ -203,8 +204,8 @@ class Collectors:
                 pack(space, at, 0)
                 return 0
             except BaseException as error:
+                self._failed(env, at, error)
                 pack(space, at, _E_IO)
-                self._failed(env, -1, error)
                 return 0
 
         return shielded(clock_time_get)
@@ -282,8 +283,7 @@ class StoreCollector:
         )
         collectors._enter(self._key, self)
         try:
-            # That it has a table of its own is not sure: what is allowed may be one more than needed.
-            note.make_room(store, 1, 1, 1)
+            note.make_room(store, 1, modules.tables, 1)
             imports = at = called + len(CALLED) * size
             for name in modules.imports:
                 if name == HOST:

@@ -146,7 +146,6 @@ class Block(IntEnum):
 
 REASONS: Final = (
     "",
-    "body_cut",
     "no_memory",
     "out_of_bounds",
     "utf8",
@@ -183,7 +182,7 @@ REASONS: Final = (
     "interrupted",
     "buffer_full",
 )
-"""The reasons of rejections by their number in the collector; 0 is none."""
+"""The reasons of rejections by their number in the collector; 0 is none, so that the first one never comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,9 +189,17 @@ class Deliveries:
 
     def force_flush(self) -> None:
         """Send what waits to be sent."""
+        self.flush(_FLUSH_S)
+
+    def flush(self, timeout_s: float) -> None:
+        """Send what waits to be sent, and wait for that.
+
+        Args:
+            timeout_s: How long, at most.
+        """
         sender = self.sender
         if sender is not None:
-            sender.flush(_FLUSH_S)
+            sender.flush(timeout_s)
 
     def close(self) -> None:
         """Send what is left, and stop what was made here."""

@@ -54,6 +54,7 @@ _TARGETS: Final = {
     "span_rename": "target",
     "span_status": "target",
 }
+_LONGEST: Final = 0x7FFF_FFFF_FFFF_FFFF
 _IN_PYTHON: Final = ("baggage_get", "inject", "remote_context")
 _CONTEXT_BYTES: Final = 32
 _OF_THE_COLLECTOR: Final = {
@@ -303,8 +304,8 @@ class _Writer:
         pairs = [at for at, kind in enumerate(FUNCTIONS[name].params) if kind == "p"][::2]
         if self._memory is None:
             return "".join(
-                f"(local.set $l{i} (select (i64.const 0) (i64.const -1) (i64.eqz {self._p(at + 1)})))\n"
-                for i, at in enumerate(pairs)
+                f"(local.set $l{i} {self._length(self._p(at + 1), '(i32.const 0)', what)})\n"
+                for i, (at, what) in enumerate(zip(pairs, ranges, strict=True))
             )
         parts = [self._measure()]
         # What nearly always holds, in one branch: all is there, within its limit, and fits.
@@ -324,8 +325,7 @@ class _Writer:
         for i, (at, what) in enumerate(zip(pairs, ranges, strict=True)):
             length, copied = f"(local.get $l{i})", f"(local.set $n{i}"
             size = self._p(at + 1)
-            is_there = f"(i32.or (i64.eqz {size}) {self._is_inside(self._p(at), size)})"
-            parts.append(f"(local.set $l{i} (select {size} (i64.const -1) {is_there}))\n")
+            parts.append(f"(local.set $l{i} {self._length(size, self._is_inside(self._p(at), size), what)})\n")
             limit = self._limit(_LIMITS[what])
             if what in _WHOLES:
                 # What is not there is, unsigned, more than any limit.
@@ -355,6 +355,18 @@ class _Writer:
             if i + 1 < len(pairs):
                 parts.append(f"(local.set $to (i32.add (local.get $to) {count}))\n")
         return "".join(parts)
+
+    def _length(self, size: str, is_inside: str, what: str) -> str:
+        """Give what the collector is told of a range's length: -1 if any of it is not there.
+
+        What must be whole and is too long is not looked at, and so need not be there.
+        """
+        is_fine = f"(i32.or (i64.eqz {size}) {is_inside})"
+        if what in _WHOLES:
+            is_fine = f"(i32.or {is_fine} (i64.gt_u {size} {self._limit(_LIMITS[what])}))"
+            if self._wide == "i64":
+                size = f"(select {size} (i64.const {_LONGEST:#x}) (i64.ge_s {size} (i64.const 0)))"
+        return f"(select {size} (i64.const -1) {is_fine})"
 
     def _call(self, name: str) -> str:
         args: list[str] = ["(global.get $guest)"]

@@ -58,8 +58,7 @@ class GuestLink:
         module = collector._modules.trampolines(memory64=plan.memory64)
         if module is None:
             raise UnsuitableError("the engine cannot run its trampolines")
-        # One for the trampolines, one for the glue.
-        note_of(store).make_room(store, 2, 1)
+        note_of(store).make_room(store, 1, 1)
         self._instance = instances.instantiate(context, module, collector._host, 1)
         names = tuple(item.name for item in plan.imports if item.server == "abi")
         # What the glue imports: the table, the guest's number, and the place of its memory.
@@ -107,9 +106,7 @@ class GuestLink:
             return self.is_bound
         instances, context = collector._instances, collector._context
         to = self._first + 2 * instances.extern_size
-        store = collector._store()
-        if store is not None:
-            note_of(store).make_room(store, 1)
+        self._make_room()
         for instance in instances.later(context, self._instance, collector._modules.empty):
             if tuple(instances.export_names(context, instance, len(plan.exports) + 1)) != plan.exports:
                 continue
@@ -124,6 +121,12 @@ class GuestLink:
         # Its instance was not finished, and its functions got out all the same.
         self.guest.rejections.add("no_memory")
         return False
+
+    def _make_room(self) -> None:
+        """Have the store's limits allow for one instance more."""
+        store = self._collector._store()
+        if store is not None:
+            note_of(store).make_room(store, 1)
 
     def _memory_base(self) -> int | None:
         collector = self._collector
@@ -142,6 +145,7 @@ class GuestLink:
         count = modules.glue_count + 3 + has_memory
         wide = ("i64", "i32") if self._plan.memory64 else ("i32", "i64")
         problem: object = "the engine lacks a feature"
+        self._make_room()
         for kind in wide if has_memory else (None,):
             module = modules.glue(memory64=self._plan.memory64, memory=kind)
             if module is None:

@@ -94,7 +94,7 @@ class Modules:
                 except wasmtime.WasmtimeError:  # of an engine that is configured otherwise
                     continue
             if source is None:
-                source = self._wasm or (files(__package__) / "_collector.wasm").read_bytes()
+                source = self._wasm or (files("wasmscope.host_shim") / "_collector.wasm").read_bytes()
             module = wasmtime.Module(engine, source)
             saved.append(module.serialize())
             del saved[:-_MOST_SAVED]
@@ -115,6 +115,7 @@ class EngineModules:
         host_kind: The type of the host function.
         clock_kind: The type of the clock.
         clock: The clock of wasmtime, or None where there is none.
+        tables: How many tables the collector has.
         counts_fuel: Whether the engine counts fuel.
         is_fixed: Whether its memories stay where they are.
     """
@@ -141,6 +142,7 @@ class EngineModules:
         self.host_kind = _kind("i32 i32", "i64")
         self.clock_kind = _kind("i32 i64 i32", "i32")
         self.counts_fuel = False
+        self.tables = 0
         self.is_fixed = native.is_fixed(engine)
         try:
             self.clock: WasiClock | None = WasiClock(instances, engine)
@@ -158,10 +160,16 @@ class EngineModules:
                 instances.set_fuel(context, ENOUGH_FUEL)
             instances.set_epoch_deadline(context, 1 << 32)
             externs, first = instances.externs(len(self.imports) + 1)
-            kinds = {HOST: self.host_kind, CLOCK: self.clock_kind}
+            kinds: dict[tuple[str, str], wasmtime.FuncType] = {HOST: self.host_kind, CLOCK: self.clock_kind}
             for index, name in enumerate(self.imports):
                 instances.put_func(context, kinds[name], instances.idle, 1, first + index * instances.extern_size)
-            made = instances.instantiate(context, self.collector, first, len(self.imports))
+            store.set_limits(tables=0)
+            try:
+                made = instances.instantiate(context, self.collector, first, len(self.imports))
+            except wasmtime.WasmtimeError:
+                self.tables = 1
+                store.set_limits(tables=1)
+                made = instances.instantiate(context, self.collector, first, len(self.imports))
             item = first + len(self.imports) * instances.extern_size
             values = (ctypes.c_int64 * 2)()
             numbers: list[int] = []

@@ -42,6 +42,8 @@ _PROBE_CLOCK: Final = bytes.fromhex(
 )
 # Of a wasmtime_instance_t: the store's id, then the instance's number in it.
 _NUMBER_OFFSET: Final = 8
+# In 2020.
+_A_TIME_NS: Final = 1_600_000_000_000_000_000
 
 
 class Instances:
@@ -119,61 +121,69 @@ class Instances:
         return instances
 
     def _try(self) -> None:
-        """Do all of it once, and compare what comes out with what must."""
-        seen: list[object] = []
+        """Do all of it once, and stop where something comes out that must not."""
         config = wasmtime.Config()
         config.consume_fuel = True
         engine = wasmtime.Engine(config)
-        store = wasmtime.Store(engine)
-        context = store_address(store)
-        before = wasmtime.Module(engine, _PROBE_BEFORE)
+        with wasmtime.Store(engine) as store:
+            self._try_wiring(engine, store_address(store))
+            self._try_clock(engine, store_address(store))
+        with wasmtime.Store(wasmtime.Engine()) as store:
+            _expect("fuel where none is counted", self.fuel(store_address(store)), None)
+
+    def _try_wiring(self, engine: wasmtime.Engine, context: int) -> None:
+        seen: list[object] = []
+        size, offset = self.extern_size, self.value_offset
         _items, first = self.externs(6)
 
         def callback(_env: int, caller: int, _at: int) -> int:
-            # The instance that is being made, its start function running.
-            for index, instance in enumerate(self.later(context, made, empty)):
-                if self.export_names(context, instance, 4) == ["memory", "second"]:
-                    self.export(context, instance, b"memory", first + 5 * self.extern_size)
-                    seen.append((index, self._native.caller_context(caller) == context))
+            try:
+                seen.append(self._native.caller_context(caller) == context)
+                # The instance that is being made: its start function runs.
+                for index, instance in enumerate(self.later(context, made, empty)):
+                    if self.export_names(context, instance, 4) == ["memory", "second"]:
+                        self.export(context, instance, b"memory", first + 5 * size)
+                        seen.append(index)
+            except BaseException as error:
+                seen.append(error)
             return 0
 
         raw = CALLBACK(callback)
-        kind = wasmtime.FuncType([], [])
-        self.put_func(context, kind, raw, 1, first)
+        self.put_func(context, wasmtime.FuncType([], []), raw, 1, first)
         empty = wasmtime.Module(engine, _PROBE_EMPTY)
-        made = self.instantiate(context, before, first, 1)
-        Exports(self, (b"t", b"g", b"f")).copy(context, made, first + self.extern_size)
-        table, number, func = (first + (1 + index) * self.extern_size + self.value_offset for index in range(3))
-        seen.append(self.global_i32(context, number))
+        made = self.instantiate(context, wasmtime.Module(engine, _PROBE_BEFORE), first, 1)
+        others = [self.instantiate(context, empty, 0, 0) for _ in range(2)]
+        numbers = [self._number(instance) for instance in (made, *others)]
+        _expect("numbers of instances", numbers, [numbers[0] + index for index in range(3)])
+        Exports(self, (b"t", b"g", b"f")).copy(context, made, first + size)
+        table, number, func = (first + (1 + index) * size + offset for index in range(3))
+        _expect("a global", self.global_i32(context, number), 3)
         self.set_global_i32(context, number, -7)
-        seen.append(self.global_i32(context, number))
+        _expect("a global that was set", self.global_i32(context, number), -7)
         self.set_fuel(context, 1_000)
         values = (ctypes.c_int64 * 2)()
         # What it calls through the table is still a null.
-        seen.append(self.call(context, func, values, 1) is not None)
-        self.set_table(context, table, 0, first + self.value_offset)
-        later = wasmtime.Module(engine, _PROBE_LATER)
-        finished = self.instantiate(context, later, func - self.value_offset, 1)
-        found = self._native.memory_data(context, first + 5 * self.extern_size + self.value_offset)
-        self.export(context, finished, b"memory", first + 4 * self.extern_size)
-        real = self._native.memory_data(context, first + 4 * self.extern_size + self.value_offset)
-        seen.append(found == real)
+        _expect("a trap", type(self.call(context, func, values, 1)), wasmtime.Trap)
+        self.set_table(context, table, 0, first + offset)
+        later = self.instantiate(context, wasmtime.Module(engine, _PROBE_LATER), func - offset, 1)
+        _expect("an instance that is being made", seen, [True, 2])
+        self.export(context, later, b"memory", first + 4 * size)
+        found, real = (self._native.memory_data(context, first + index * size + offset) for index in (5, 4))
+        _expect("its memory", found, real)
         left = self.fuel(context)
-        seen.append(left is not None and 0 < left < 1_000)
+        _expect("fuel", left is not None and 0 < left < 1_000, True)
+
+    def _try_clock(self, engine: wasmtime.Engine, context: int) -> None:
+        _items, first = self.externs(2)
         clock = WasiClock(self, engine)
         self.give_wasi(context)
-        clock.put(context, first + 4 * self.extern_size)
-        ticking = self.instantiate(context, wasmtime.Module(engine, _PROBE_CLOCK), first + 4 * self.extern_size, 1)
-        self.export(context, ticking, b"f", first)
+        clock.put(context, first)
+        made = self.instantiate(context, wasmtime.Module(engine, _PROBE_CLOCK), first, 1)
+        self.export(context, made, b"f", first + self.extern_size)
         self.set_fuel(context, 1_000)
-        trap = self.call(context, first + self.value_offset, values, 1)
-        seen.append(trap is None and values[0] > 10**18)
-        public = wasmtime.Store(wasmtime.Engine())
-        seen.append(self.fuel(store_address(public)))
-        store.close()
-        expected = [3, -7, True, (0, True), True, True, True, None]
-        if seen != expected:
-            raise RuntimeError(f"expected {expected}, got {seen}")
+        values = (ctypes.c_int64 * 2)()
+        _expect("a call", self.call(context, first + self.extern_size + self.value_offset, values, 1), None)
+        _expect("the time", values[0] > _A_TIME_NS, True)
 
     def externs(self, count: int) -> tuple[Any, int]:
         """Make an array of externs; also its address. It must be kept."""
@@ -370,6 +380,11 @@ class Instances:
         error = self._set_wasi(context, self._wasi_config_new())
         if error:
             raise self._failure(error, None)
+
+
+def _expect(what: str, got: object, wanted: object) -> None:
+    if got != wanted:
+        raise RuntimeError(f"{what}: expected {wanted!r}, got {got!r}")
 
 
 class Exports:
