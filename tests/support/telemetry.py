@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -18,6 +18,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from wasmscope.host_shim import Bridge
+from wasmscope.host_shim._control import CollectorSettings
+from wasmscope.host_shim._deliveries import Deliveries, DeliveryName
 
 __all__ = ["Point", "SequentialIds", "Telemetry", "TickingClock"]
 
@@ -59,6 +61,12 @@ class TickingClock:
         """Have the SDK and the bridge read this clock."""
         for name in _CLOCKS:
             monkeypatch.setattr(name, self, raising=False)
+        settings = Deliveries.settings
+
+        def with_clock(deliveries: Deliveries, name: DeliveryName, min_severity: int) -> CollectorSettings:
+            return replace(settings(deliveries, name, min_severity), clock=self)
+
+        monkeypatch.setattr(Deliveries, "settings", with_clock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,9 @@ pub struct Root {
     pub extra_len: u32,
     pub extra_ptr: u32,
     pub extra_cap: u32,
+    /// The call site's descriptor; empty without one.
+    pub site_ptr: u32,
+    pub site_len: u32,
 }
 
 impl Control {

@@ -55,6 +55,15 @@ pub fn get(guest: P<Guest>, id: u32) -> P<Site> {
     nothing()
 }
 
+/// Where the descriptor of a call site lies, and how long it is; nothing of call site 0.
+pub fn descriptor(guest: P<Guest>, id: u32) -> (u32, u32) {
+    if id == 0 {
+        return (0, 0);
+    }
+    let entry = intern::entry(P::at(&raw const guest.sites as u32), id);
+    (entry.data, entry.size)
+}
+
 /// Call site 0.
 pub fn nothing() -> P<Site> {
     P::at(NONE.address())

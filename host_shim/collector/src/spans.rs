@@ -426,6 +426,7 @@ fn start_slowly(
     if decision == Decision::Ask {
         let mut root = root;
         root.callsite = if site.0 == sites::nothing().0 { 0 } else { site_id };
+        (root.site_ptr, root.site_len) = sites::descriptor(guest, root.callsite);
         root.kind = kind;
         root.name_ptr = packed::skip_varint(start + 1);
         root.name_len = name_end - root.name_ptr;

@@ -76,6 +76,7 @@ class CallFrame:
         reported: What the guest last said by ``exception``, or None.
         pending: What interrupted a telemetry call (a KeyboardInterrupt), for the host to raise when the guest is done.
         counts: Whether it counts as a call.
+        late_ns: How long its records took to be passed on when it was over.
         number: Its number in a store with a collector.
         saved: What the collector knew of the call around it, to be put back.
     """
@@ -93,6 +94,7 @@ class CallFrame:
         "duration_ns",
         "entered",
         "is_stale",
+        "late_ns",
         "number",
         "outer",
         "pending",
@@ -123,6 +125,7 @@ class CallFrame:
         self.pending: BaseException | None = None
         self.counts = counts
         self.number = 0
+        self.late_ns = 0
         self.saved = b""
         self._token: Token[Context] | None = None
         self._fuel_before: int | None = None
@@ -236,7 +239,7 @@ class Caller:
         frame._store_outer = self._running.get(key)
         self._running[key] = frame
         if collected is not None:
-            self._try(collected.calls.begin, frame, collected.number, frame._store_outer)
+            self._or_pending(frame, collected.calls.begin, frame, collected.number, frame._store_outer)
         frame._fuel_before = self._store.fuel()
         # Last, so that only the call itself is measured.
         frame.stretch = guest.stretch = self._clock.push(is_guest=True)
@@ -285,9 +288,9 @@ class Caller:
         stretch = frame.stretch
         cost = CallCost(
             cpu_ns=frame.cpu_ns,
-            host_ns=stretch.host_ns + stretch.telemetry_ns,
-            telemetry_ns=stretch.telemetry_ns,
-            duration_ns=frame.duration_ns,
+            host_ns=stretch.host_ns + stretch.telemetry_ns + frame.late_ns,
+            telemetry_ns=stretch.telemetry_ns + frame.late_ns,
+            duration_ns=frame.duration_ns + frame.late_ns,
             fuel=fuel,
             memory_bytes=memory_bytes,
         )
@@ -322,12 +325,24 @@ class Caller:
     ) -> str | None:
         """End a call for the collector; gives the reason of its failure, if it failed."""
         if failure is not None:
-            self._try(calls.has_failed)
+            self._or_pending(frame, calls.has_failed)
         if failure is not None and reason is not None:
             reason = calls.reported(frame) or reason
-            self._try(calls.fail, frame, reason, failure.event())
-        self._try(calls.end, frame, frame._store_outer)
+            self._or_pending(frame, calls.fail, frame, reason, failure.event())
+        # What was passed on in the middle of the call is charged to it already.
+        calls.passed_ns = 0
+        self._or_pending(frame, calls.end, frame, frame._store_outer)
+        frame.late_ns = calls.passed_ns
         return reason
+
+    def _or_pending(self, frame: CallFrame, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Do something for a call; what interrupts it is raised when the call has ended."""
+        try:
+            function(*args, **kwargs)
+        except Exception as error:
+            self._guest.failed(error)
+        except BaseException as error:
+            frame.pending = frame.pending or error
 
     def _try(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from struct import Struct
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context
@@ -233,6 +234,8 @@ class StoreCalls:
         self.guests: dict[int, CollectedGuest] = {}
         self.thread = threading.get_ident()
         """The thread that called into the store last."""
+        self.passed_ns = 0
+        """How long records took to be passed on, since `end` was last called."""
         self._frames = 0
         self._rejected = 0
         self._states: dict[int, TraceState] = {}
@@ -359,8 +362,10 @@ class StoreCalls:
 
     def take(self) -> None:
         """Take what is in the buffers, also in the middle of a call."""
+        started = perf_counter_ns()
         for guest in self.guests.values():
             guest.deliver()
+        self.passed_ns += perf_counter_ns() - started
 
     def finish(self) -> Callable[[], None]:
         """Take everything out, because the store goes; gives a function that passes it on.

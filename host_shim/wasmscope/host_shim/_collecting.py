@@ -27,7 +27,8 @@ from wasmscope.host_shim._deliveries import Deliveries, DeliveryName
 from wasmscope.host_shim._descriptors import CallSite, DescriptorError, read_callsite
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._limits import Limits
-from wasmscope.host_shim._packed import Packed
+from wasmscope.host_shim._meter import is_plain
+from wasmscope.host_shim._packed import Attributes, Packed
 from wasmscope.host_shim._packer import pack_attributes
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
@@ -132,7 +133,7 @@ class Collecting:
         link = collector.add(plan, guest, fallen_back, base, has_memory=has_memory)
         if link is None:
             return None
-        collected = CollectedGuest(calls, link, self._deliveries.sink(name, guest.identity, self._packed.decode))
+        collected = CollectedGuest(calls, link, self._deliveries.sink(name, guest.identity, self._decode_set))
         guest.spans = CollectedSpans(collected, self._limits, guest.rejections, self._calls)
         return collected
 
@@ -250,6 +251,10 @@ class Collecting:
             collector.set_u32(control + Control.ROOT_EXTRA_LENGTH, len(extra))
         collector.write(control + Control.ROOT_TRACE_ID, result.trace_id.to_bytes(16))
         collector.write(control + Control.ROOT_DECISION, bytes((result.decision, result.trace_flags & _TRACE_FLAGS)))
+
+    def _decode_set(self, packed: bytes) -> Attributes:
+        """Decode an attribute set; what may not be in one, the collector has counted."""
+        return {key: value for key, value in self._packed.decode(packed).items() if is_plain(value)}
 
     @staticmethod
     def _bytes(collector: StoreCollector, pointer: int) -> bytes:

@@ -119,9 +119,11 @@ class Control(IntEnum):
     ROOT_EXTRA_LENGTH = 440
     ROOT_EXTRA_POINTER = 444
     ROOT_EXTRA_CAPACITY = 448
+    ROOT_SITE_POINTER = 452
+    ROOT_SITE_LENGTH = 456
 
 
-CONTROL_BYTES: Final = 452
+CONTROL_BYTES: Final = 460
 
 
 class Block(IntEnum):

@@ -12,7 +12,7 @@ from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim._signals import ModuleIdentity, ModuleSignals, Recorder
 from wasmscope.host_shim._spans import Spans
 
-__all__ = ["GuestMeter"]
+__all__ = ["GuestMeter", "is_plain"]
 
 _OVERFLOW: Final = "otel.metric.overflow"
 _ATTRIBUTE_SET_TYPES: Final = (str, bool, int, float)
@@ -142,7 +142,7 @@ class GuestMeter(GuestReader):
             return self._overflow_set
         given: Attributes = {}
         for name, value in self._packed.decode(data).items():
-            if isinstance(value, _ATTRIBUTE_SET_TYPES) or _is_plain_array(value):
+            if is_plain(value):
                 given[name] = value
             else:
                 self.rejections.add("attribute_type", name)
@@ -192,9 +192,9 @@ class GuestMeter(GuestReader):
         recorder.record(value, attributes)
 
 
-def _is_plain_array(value: object) -> bool:
-    """Whether an attribute is an array of one of the plain types, as OpenTelemetry's attributes may be."""
+def is_plain(value: object) -> bool:
+    """Whether a value may be in an attribute set: a string, a bool, a number, or an array of one of these."""
     if not isinstance(value, tuple):
-        return False
+        return isinstance(value, _ATTRIBUTE_SET_TYPES)
     kinds: set[type[object]] = {type(item) for item in cast("tuple[object, ...]", value)}
     return len(kinds) <= 1 and kinds <= set(_ATTRIBUTE_SET_TYPES)

@@ -91,8 +91,8 @@ class TestRecord:
 
     def test_time(self, bridge: Bridge, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
         """The host takes the timestamp, when it is called."""
-        guest = Guest(bridge)
         TickingClock(start_ns=1_000, step_ns=10).install(monkeypatch)
+        guest = Guest(bridge)
 
         guest.run(lambda: guest.log("a"), lambda: guest.log("b"))
 

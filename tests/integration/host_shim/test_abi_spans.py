@@ -584,8 +584,8 @@ class TestException:
 class TestTime:
     def test_host_clock(self, bridge: Bridge, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
         """Start, events and end happen when the host is called, in order."""
-        guest = Guest(bridge)
         TickingClock(start_ns=1_000, step_ns=10).install(monkeypatch)
+        guest = Guest(bridge)
 
         def body() -> None:
             span = guest.start("a")
