@@ -32,6 +32,7 @@ SMALL = Limits(
 MIDDLE = Limits(open_spans=40, kept_contexts=20, kept_bytes=60_000, attributes=16, callsites=30)
 LIMITS = (SMALL, MIDDLE, Limits())
 DELIVERIES = ("sdk", "otlp")
+OPTIONS: dict[str, Any] = {"limits": Limits(), "memory64": False, "min_severity": 0, "is_sampled_by_name": False}
 SIZES = pytest.mark.parametrize("memory64", [False, True], ids=["32", "64"])
 
 
@@ -53,10 +54,15 @@ def quiet() -> Iterator[None]:
 
 def compare(script: Script, delivery: str, receiver: OtlpReceiver, **options: Any) -> tuple[Outcome, str]:
     """Play a script live and on another delivery; what came of it live, and what is different on the other."""
-    options = {"limits": Limits(), "memory64": False, "min_severity": 0, "is_sampled_by_name": False} | options
+    # What is not sampled is not exported.
+    options = OPTIONS | {"keeps_unsampled": delivery != "otlp"} | options
     expected = play(script, delivery="live", receiver=None, **options)
     found = play(script, delivery=delivery, receiver=receiver if delivery == "otlp" else None, **options)
-    return expected, difference(expected, found)
+    if not options["is_sampled_by_name"]:
+        return expected, difference(expected, found)
+    # What a span that is not recorded is given, the collector does not read.
+    assert all(count <= expected.rejected.get(reason, 0) for reason, count in found.rejected.items()), found.rejected
+    return expected, difference(expected, found, leave_out={"rejected"})
 
 
 class TestRandomCalls:
@@ -69,12 +75,16 @@ class TestRandomCalls:
         total = calls = 0
         while calls < MILLION // PARTS:
             memory64 = random.random() < 0.3
-            script = Script.draw(random, calls=SCRIPT_CALLS, memory64=memory64)
+            is_sampled_by_name = random.random() < 0.3
+            limits = Limits() if is_sampled_by_name else random.choice(LIMITS)
+            # Of those that it was given last, the collector forgets as many, whether some were ended or not.
+            forgets = limits == Limits()
+            script = Script.draw(random, calls=SCRIPT_CALLS, memory64=memory64, forgets=forgets)
             options = {
                 "memory64": memory64,
-                "limits": random.choice(LIMITS),
+                "limits": limits,
                 "min_severity": random.choice((0, 0, 9)),
-                "is_sampled_by_name": random.random() < 0.3,
+                "is_sampled_by_name": is_sampled_by_name,
             }
             delivery = random.choice(DELIVERIES)
             expected, different = compare(script, delivery, receiver, **options)
@@ -91,7 +101,7 @@ class TestRandomCalls:
         """Few calls: what differs is made small."""
         random = Random(f"{delivery} {memory64}")
         image = Image.draw(random)
-        pool = RandomCalls(random, image, memory64=memory64).calls(3_000)
+        pool = RandomCalls(random, image, memory64=memory64, forgets=False).calls(3_000)
         several = st.lists(st.sampled_from(pool), max_size=30).map(tuple)
         chapters = st.builds(
             Chapter, st.integers(0, 1), st.sampled_from(["call", "with a span", "loose"]), several
@@ -106,8 +116,9 @@ class TestRandomCalls:
         @settings(derandomize=True, deadline=None, max_examples=60)
         @given(scripts, st.sampled_from(LIMITS), st.booleans())
         def check(script: Script, limits: Limits, is_sampled_by_name: bool) -> None:
+            options = {"limits": Limits()} if is_sampled_by_name else {"limits": limits}
             _, different = compare(
-                script, delivery, receiver, memory64=memory64, limits=limits, is_sampled_by_name=is_sampled_by_name
+                script, delivery, receiver, memory64=memory64, is_sampled_by_name=is_sampled_by_name, **options
             )
             assert different == ""
 
@@ -200,8 +211,7 @@ def test_differences_are_seen(receiver: OtlpReceiver) -> None:
     chapter = script.chapters[-1]
     longer = Chapter(chapter.guest, "call", (*chapter.calls, Call("log", (0, 9, 0, *script.image.texts[0], 0, 0))))
     other = Script(script.image, (*script.chapters[:-1], longer), script.inner)
-    options: dict[str, Any] = {"limits": Limits(), "memory64": False, "min_severity": 0, "is_sampled_by_name": False}
-    found = [play(one, delivery="live", receiver=None, **options) for one in (script, other)]
+    found = [play(one, delivery="live", receiver=None, keeps_unsampled=True, **OPTIONS) for one in (script, other)]
 
     assert difference(found[0], found[0]) == ""
     assert difference(*found) != ""

@@ -96,6 +96,10 @@ class Names:
         state = context.trace_state.to_header()
         return f"{self.span(context.span_id)} of {self.trace(context.trace_id)}{remote} state {state!r}"
 
+    def link(self, context: SpanContext) -> str:
+        """Name what the SDK's OTLP encoder has of a link's target: all but its trace state."""
+        return self.context(SpanContext(*context[:4]))
+
     def written(self, function: str, raw: bytes) -> str:
         """Name the ids in what a function wrote into the guest's memory."""
         if function == "span_context":
@@ -105,7 +109,7 @@ class Names:
         if function == "inject" and found:
             trace_id, span_id = int(found[1], 16), int(found[2], 16)
             return f"{self.span(span_id)} of {self.trace(trace_id)} {found[3].decode()}{raw[found.end() :]!r}"
-        return repr(raw)
+        return repr(raw.rstrip(b"\0"))
 
 
 def spans_by_scope(
@@ -136,7 +140,7 @@ def spans_by_scope(
                     f"parent {names.parent(span.parent)}",
                     f"attributes {_attributes(span.attributes)}",
                     *(f"event {event.name!r} {_attributes(event.attributes)}" for event in span.events),
-                    *(f"link {names.context(link.context)} {value(link.attributes or {})}" for link in span.links),
+                    *(f"link {names.link(link.context)} {value(link.attributes or {})}" for link in span.links),
                     f"status {span.status.status_code.name} {span.status.description or ''!r}",
                     f"scope {'' if scope is None else scope.version!r}",
                     f"dropped {span.dropped_attributes} {span.dropped_events} {span.dropped_links}",

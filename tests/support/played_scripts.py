@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from random import Random
@@ -20,7 +20,7 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, ParentBased, Sampler, SamplingResult
@@ -76,16 +76,17 @@ class Script:
     tenants: tuple[str | None, str | None] = (None, "acme")
 
     @classmethod
-    def draw(cls, random: Random, *, calls: int, memory64: bool) -> Script:
+    def draw(cls, random: Random, *, calls: int, memory64: bool, forgets: bool = True) -> Script:
         """Draw a script.
 
         Args:
             random: Where chance comes from.
             calls: How many calls there are in the chapters.
             memory64: Whether it is for a 64-bit memory.
+            forgets: Whether it ends remote contexts, too.
         """
         image = Image.draw(random)
-        draw = RandomCalls(random, image, memory64=memory64)
+        draw = RandomCalls(random, image, memory64=memory64, forgets=forgets)
         chapters: list[Chapter] = []
         while calls > 0:
             size = min(calls, random.choice([1, 10, 50, 200, 400]))
@@ -174,6 +175,7 @@ class Play:
         limits: Limits,
         min_severity: int,
         is_sampled_by_name: bool,
+        keeps_unsampled: bool,
         receiver: OtlpReceiver | None,
         **bridge: Any,
     ) -> None:
@@ -185,12 +187,16 @@ class Play:
             limits: Limits of the bridge.
             min_severity: As for the bridge.
             is_sampled_by_name: Whether not all spans are sampled.
+            keeps_unsampled: Whether spans belong to what came of it that are recorded and not sampled.
             receiver: Where records are sent, if they are; what it has is forgotten.
             bridge: More arguments of the bridge.
         """
         self._script = script
+        # What the host does to guests' spans counts for their limits in a collector only.
+        self._has_room = limits == Limits()
         self._memory64 = memory64
         self._keep = _Keep()
+        self._keeps_unsampled = keeps_unsampled
         self._logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
         self._metrics = InMemoryMetricReader()
         empty = Resource.get_empty()
@@ -296,7 +302,10 @@ class Play:
     def host(self, action: int, number: int) -> None:
         """The host function."""
         span = trace.get_current_span()
-        match ACTIONS[action]:
+        name = ACTIONS[action]
+        if name in {"attribute", "event", "link", "status"} and not self._has_room:
+            name = "look"
+        match name:
             case "call":
                 self._call(self._current, number)
             case "call_other":
@@ -315,7 +324,7 @@ class Play:
                 raise _HostError(f"number {number}")
 
     def _call(self, guest: int, number: int) -> None:
-        if self._depth >= _DEPTH:
+        if self._depth >= _DEPTH or not self._script.inner:
             return
         inner = self._script.inner
         chosen = number % len(inner)
@@ -333,7 +342,9 @@ class Play:
             self._current = before
 
     def _outcome(self, earliest: int, latest: int, notes: dict[str, list[Note]]) -> Outcome:
-        spans: Sequence[ReadableSpan] = self._keep.spans
+        spans: Sequence[ReadableSpan] = [
+            span for span in self._keep.spans if self._keeps_unsampled or span.get_span_context().trace_flags.sampled
+        ]
         logs = list(self._logs.get_finished_logs())
         data = self._metrics.get_metrics_data()
         reported = [] if data is None else list(data.resource_metrics)
@@ -345,10 +356,7 @@ class Play:
         spans = sorted(spans, key=lambda span: span.instrumentation_scope.name if span.instrumentation_scope else "")
         names = Names(spans, REMOTE_SPANS, REMOTE_TRACES)
         metrics = {
-            (scope.scope.name, metric.name, str(type(metric.data)), metric.unit, metric.description): (
-                scope.scope,
-                metric,
-            )
+            (scope.scope.name, metric.name, _kind(metric), metric.unit, metric.description): (scope.scope, metric)
             for resource in reported
             for scope in resource.scope_metrics
             if scope.scope.name in _GUESTS
@@ -371,6 +379,10 @@ class Play:
         )
 
 
+def _kind(metric: Metric) -> str:
+    return f"{type(metric.data)} {getattr(metric.data, 'is_monotonic', '')}"
+
+
 def _forward(play: Play) -> Callable[[int, int], None]:
     return lambda action, number: play.host(action, number)
 
@@ -380,10 +392,18 @@ def play(script: Script, **options: Any) -> Outcome:
     return Play(script, **options).run()
 
 
-def difference(expected: Outcome, found: Outcome) -> str:
-    """Say what differs first, in a few lines; the empty text if nothing does."""
+def difference(expected: Outcome, found: Outcome, *, leave_out: Collection[str] = ()) -> str:
+    """Say what differs first, in a few lines; the empty text if nothing does.
+
+    Args:
+        expected: What came of it here.
+        found: And there.
+        leave_out: Attributes of outcomes that may differ.
+    """
     told: list[str] = []
     for one in fields(Outcome):
+        if one.name in leave_out:
+            continue
         left, right = (_by_key(getattr(outcome, one.name)) for outcome in (expected, found))
         for key in sorted(left.keys() | right.keys()):
             wanted, got = left.get(key), right.get(key)

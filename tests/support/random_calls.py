@@ -71,7 +71,8 @@ _LONG: Final = [1_000, 4_096, 20_000, MAX_PAGES * PAGE, 2**31 - 1, 2**31, 2**32 
 _SPANS: Final = range(10)
 _REMOTES: Final = range(10, 14)
 _SITES: Final = range(14, 20)
-_INSTRUMENTS: Final = range(20, 26)
+_INSTRUMENTS: Final = range(20, 25)
+_GAUGE: Final = 25
 _SETS: Final = range(26, 32)
 
 _WEIGHTS: Final = {
@@ -220,14 +221,16 @@ def _instruments(random: Random) -> list[bytes]:
 class RandomCalls:
     """Draws calls."""
 
-    def __init__(self, random: Random, image: Image, *, memory64: bool) -> None:
+    def __init__(self, random: Random, image: Image, *, memory64: bool, forgets: bool = True) -> None:
         """Prepare.
 
         Args:
             random: Where chance comes from.
             image: What lies in memory.
             memory64: Whether addresses may have 64 bits.
+            forgets: Whether remote contexts are ended, too.
         """
+        self._forgets = forgets
         self._random = random
         self._image = image
         self._far = _FAR + (_FAR_64 if memory64 else [])
@@ -332,11 +335,12 @@ class RandomCalls:
         return Call("inject", (self._context(), *self._range(self._image.fields), self._out(500), capacity))
 
     def _instrument(self) -> Call:
-        kind = self._random.choice([1, 2, 3, 4, 1, 2, 3, 4, 0, 5])
-        number = self._random.choice([0, 1, 0, 1, 0, 1, 2])
-        return Call(
-            "instrument", (kind, number, *self._range(self._image.instruments)), self._random.choice(_INSTRUMENTS)
-        )
+        kind = self._random.choice([1, 2, 3, 1, 2, 3, 4, 0, 5])
+        # Of two gauges that are one to OpenTelemetry, only the live path knows which was set last: those of whole
+        # numbers would be the same as the others.
+        number = 1 if kind == 4 else self._random.choice([0, 1, 0, 1, 0, 1, 2])
+        into = _GAUGE if kind == 4 else self._random.choice(_INSTRUMENTS)
+        return Call("instrument", (kind, number, *self._range(self._image.instruments)), into)
 
     def _log(self) -> Call:
         return Call(
@@ -351,10 +355,16 @@ class RandomCalls:
         )
 
     def _measure_f64(self) -> Call:
-        return Call("measure_f64", (self._of(_INSTRUMENTS, _WORDS), self._random.choice(_F64), self._of(_SETS, _WORDS)))
+        return self._measure("measure_f64", self._random.choice(_F64))
 
     def _measure_i64(self) -> Call:
-        return Call("measure_i64", (self._of(_INSTRUMENTS, _WORDS), self._random.choice(_I64), self._of(_SETS, _WORDS)))
+        return self._measure("measure_i64", self._random.choice(_I64))
+
+    def _measure(self, name: str, value: float) -> Call:
+        if self._random.random() < 0.1:
+            # Sets of different bytes may be the same attributes: for gauges as above.
+            return Call(name, (Register(_GAUGE), value, self._random.choice([0, 2**31])))
+        return Call(name, (self._of(_INSTRUMENTS, [0, 2**31, 2**32 - 1]), value, self._of(_SETS, _WORDS)))
 
     def _remote_context(self) -> Call:
         return Call(
@@ -370,7 +380,7 @@ class RandomCalls:
         return Call("span_context", (self._context(), self._out(32)))
 
     def _span_end(self) -> Call:
-        return Call("span_end", (self._handle(),))
+        return Call("span_end", (self._handle() if self._forgets else self._of(_SPANS, _HANDLES),))
 
     def _span_enter(self) -> Call:
         return Call("span_enter", (self._handle(),))
