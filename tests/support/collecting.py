@@ -15,22 +15,15 @@ import wasmtime
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
+
 from tests.support import packing
 from wasmscope.host_shim import Limits
 
 __all__ = ["MODULE", "NO_ROOM", "OUTSIDE", "REASONS", "Collector", "Recorded", "attributes_of", "value_of"]
 
 MODULE = Path(__file__).parents[2] / "host_shim/wasmscope/host_shim/_collector.wasm"
-REASONS = (
-    "- no_memory out_of_bounds utf8 attribute attribute_type attribute_field attribute_reserved attribute_key "
-    "attributes_size attribute_count attribute_elements attribute_depth severity kind status ended not_entered "
-    "descriptor callsite instrument attribute_set handle traceparent tracestate measurement event_count link_count "
-    "open_spans span_depth callsite_count instrument_count kept_bytes internal interrupted buffer_full"
-).split()
-LIMITS = (
-    "body_bytes value_bytes name_bytes message_bytes stack_bytes key_bytes attributes_bytes attributes elements depth "
-    "events links open_spans span_depth callsites instruments attribute_sets descriptor_bytes kept_bytes kept_contexts"
-).split()
+REASONS = ["-", "no_memory", "out_of_bounds", "utf8", "attribute", "attribute_type", "attribute_field", "attribute_reserved", "attribute_key", "attributes_size", "attribute_count", "attribute_elements", "attribute_depth", "severity", "kind", "status", "ended", "not_entered", "descriptor", "callsite", "instrument", "attribute_set", "handle", "traceparent", "tracestate", "measurement", "event_count", "link_count", "open_spans", "span_depth", "callsite_count", "instrument_count", "kept_bytes", "internal", "interrupted", "buffer_full"]
+LIMITS = ["body_bytes", "value_bytes", "name_bytes", "message_bytes", "stack_bytes", "key_bytes", "attributes_bytes", "attributes", "elements", "depth", "events", "links", "open_spans", "span_depth", "callsites", "instruments", "attribute_sets", "descriptor_bytes", "kept_bytes", "kept_contexts"]
 OUTSIDE = -1
 """For a range: bytes of it are outside of the guest's memory."""
 NO_ROOM = -2
@@ -374,7 +367,7 @@ class Collector:
         return int(self.call("guest_address", guest))
 
     def counter(self, name: str, guest: int = 0) -> int:
-        offset = 32 + 8 * "started unsampled ended logs measurements bytes".split().index(name)
+        offset = 32 + 8 * ["started", "unsampled", "ended", "logs", "measurements", "bytes"].index(name)
         return int(struct.unpack("<Q", self.read(self.guest_block(guest) + offset, 8))[0])
 
     def rejected(self, guest: int = 0) -> dict[str, int]:

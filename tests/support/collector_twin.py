@@ -19,7 +19,7 @@ from tests.support.collecting import OUTSIDE, Collector, attributes_of, value_of
 from tests.support.telemetry import Telemetry
 from wasmscope.host_shim import Limits
 from wasmscope.host_shim._accounting import Usage
-from wasmscope.host_shim._calls import CallFrame, Caller
+from wasmscope.host_shim._calls import Caller, CallFrame
 from wasmscope.host_shim._clock import ThreadClock
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
@@ -48,7 +48,7 @@ class _Memory:
         return _SIZE
 
 
-class memoryview_of:  # noqa: N801 - it stands for a function
+class memoryview_of:
     """Slices as copies."""
 
     def __init__(self, data: bytearray) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import struct
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -12,18 +14,13 @@ import wasmtime
 from tests.support import packing
 from wasmscope.delivery import MetricRecord, read_metrics
 
-__all__ = ["COUNTER", "F64", "GAUGE", "HISTOGRAM", "I64", "REASONS", "UP_DOWN", "Metering"]
+__all__ = ["COUNTER", "EXPONENTIAL", "F64", "GAUGE", "HISTOGRAM", "I64", "PLENTY", "RAW_HISTOGRAMS", "REASONS", "UP_DOWN", "Metering"]
 
 COUNTER, UP_DOWN, HISTOGRAM, GAUGE = 1, 2, 3, 4
 I64, F64 = 0, 1
 RAW_HISTOGRAMS, EXPONENTIAL = 1, 4
 
-REASONS = (
-    "body_cut no_memory out_of_bounds utf8 attribute attribute_type attribute_field attribute_reserved attribute_key "
-    "attributes_size attribute_count attribute_elements attribute_depth severity kind status ended not_entered "
-    "descriptor callsite instrument attribute_set handle traceparent tracestate measurement event_count link_count "
-    "open_spans span_depth callsite_count instrument_count kept_bytes internal interrupted buffer_full"
-).split()
+REASONS = ["body_cut", "no_memory", "out_of_bounds", "utf8", "attribute", "attribute_type", "attribute_field", "attribute_reserved", "attribute_key", "attributes_size", "attribute_count", "attribute_elements", "attribute_depth", "severity", "kind", "status", "ended", "not_entered", "descriptor", "callsite", "instrument", "attribute_set", "handle", "traceparent", "tracestate", "measurement", "event_count", "link_count", "open_spans", "span_depth", "callsite_count", "instrument_count", "kept_bytes", "internal", "interrupted", "buffer_full"]
 
 # Offsets in the CONTROL block, and the limits that are none of these tests' business.
 _METRICS_DIRTY = 144
@@ -51,6 +48,16 @@ _LIMITS = {
     "kept_contexts": 1_024,
 }
 
+PLENTY = 2**62
+
+
+@functools.cache
+def _compiled(fuel: bool) -> tuple[wasmtime.Engine, wasmtime.Module]:
+    config = wasmtime.Config()
+    config.consume_fuel = fuel
+    engine = wasmtime.Engine(config)
+    return engine, wasmtime.Module(engine, files("wasmscope.host_shim").joinpath("_collector.wasm").read_bytes())
+
 
 class Metering:
     """A collector with guests that measure. Time stands at `now_ns`."""
@@ -65,25 +72,32 @@ class Metering:
         fuel: bool = False,
         **limits: int,
     ) -> None:
-        config = wasmtime.Config()
-        config.consume_fuel = fuel
-        self.engine = wasmtime.Engine(config)
+        self.engine, module = _compiled(fuel)
         self.store = wasmtime.Store(self.engine)
         if fuel:
-            self.store.set_fuel(2**62)
+            self.store.set_fuel(PLENTY)
         self.now_ns = 1_700_000_000_000_000_000
         self.asked: list[int] = []
         self.taken = b""
+        self.is_taking = True
         linker = wasmtime.Linker(self.engine)
         i32, i64 = wasmtime.ValType.i32(), wasmtime.ValType.i64()
-        linker.define_func("host", "call", wasmtime.FuncType([i32, i32], [i64]), self._host_call)
+        # wasmtime keeps the functions until the store goes, which goes with this.
+        this = weakref.proxy(self)
         linker.define_func(
-            "wasi_snapshot_preview1", "clock_time_get", wasmtime.FuncType([i32, i64, i32], [i32]), self._clock
+            "host", "call", wasmtime.FuncType([i32, i32], [i64]), lambda *args: this.host_call(*args)
         )
-        data = files("wasmscope.host_shim").joinpath("_collector.wasm").read_bytes()
-        exports = linker.instantiate(self.store, wasmtime.Module(self.engine, data)).exports(self.store)
+        linker.define_func(
+            "wasi_snapshot_preview1",
+            "clock_time_get",
+            wasmtime.FuncType([i32, i64, i32], [i32]),
+            lambda *args: this.read_clock(*args),
+        )
+        exports = linker.instantiate(self.store, module).exports(self.store)
         self._exports: Any = exports
         self.memory: Any = exports["memory"]
+        self._stack: Any = exports["__stack_pointer"]
+        self._stack_start = self._stack.value(self.store)
         self.control: int = self.call("control")
         for index, value in enumerate({**_LIMITS, **limits}.values()):
             self.write(self.control + 256 + 4 * index, "I", value)
@@ -94,13 +108,15 @@ class Metering:
 
     # The host's side.
 
-    def _host_call(self, operation: int, guest: int) -> int:
+    def host_call(self, operation: int, guest: int) -> int:
+        """Answer the collector; only FULL is ever asked."""
         self.asked.append(operation)
-        if operation == 1:
+        if operation == 1 and self.is_taking:
             self.taken += self._take(guest)
         return 0
 
-    def _clock(self, clock: int, precision: int, address: int) -> int:
+    def read_clock(self, clock: int, precision: int, address: int) -> int:
+        """Tell the time."""
         self.write(address, "Q", self.now_ns)
         return 0
 
@@ -108,6 +124,28 @@ class Metering:
         """Call a function of the collector; a number that it gives is unsigned."""
         result = self._exports[name](self.store, *args)
         return result & 0xFFFF_FFFF if isinstance(result, int) else result
+
+    def survives(self, fuel: int, action: Callable[[], object]) -> bool:
+        """Do something with so much fuel; False if that was too little and a trap struck. Then there is plenty again."""
+        self.store.set_fuel(fuel)
+        try:
+            action()
+        except wasmtime.Trap:
+            self._stack.set_value(self.store, self._stack_start)
+            return False
+        finally:
+            self.store.set_fuel(PLENTY)
+        return True
+
+    def snapshot(self) -> bytes:
+        """Copy the memory: but for the stack pointer, all that a collector is."""
+        return bytes(self.memory.read(self.store, 0, self.memory.data_len(self.store)))
+
+    def restore(self, snapshot: bytes) -> None:
+        """Put a collector back; its memory must not have grown."""
+        assert len(snapshot) == self.memory.data_len(self.store)
+        self.memory.write(self.store, snapshot, 0)
+        self.taken = b""
 
     def write(self, address: int, form: str, *values: int) -> None:
         """Write numbers into its memory."""

@@ -22,12 +22,12 @@ Values are since the last record of the same instrument and set.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
 from struct import error as StructError
-from typing import Final
+from typing import Any, Final, cast
 
 __all__ = [
     "ExponentialRecord",
@@ -41,10 +41,12 @@ __all__ = [
     "MetricRecord",
     "SetRecord",
     "SumRecord",
+    "plain",
     "read_metrics",
 ]
 
 _OVERFLOW: Final = 0xFFFF_FFFF
+_SCALARS: Final = (str, bool, int, float)
 _U16: Final = Struct("<H")
 _INSTRUMENT: Final = Struct("<IBBI")
 _SET: Final = Struct("<II")
@@ -107,7 +109,8 @@ class SetRecord:
 
     Attributes:
         number: How they do.
-        packed: The attribute list, or None for the set that says that there were too many.
+        packed: The attribute list as the guest gave it, or None for the set that says that there were too many. What is
+            not `plain` in it is not meant.
     """
 
     number: int
@@ -214,6 +217,22 @@ def read_metrics(data: bytes) -> Iterator[MetricRecord]:
         yield record
 
 
+def plain(attributes: Mapping[str, Any]) -> dict[str, str | bool | int | float | Sequence[Any]]:
+    """Leave out what cannot be an attribute of a measurement; the collector has counted it.
+
+    Args:
+        attributes: A decoded list. Strings, bools, numbers and arrays of one of these stay.
+    """
+    return {key: value for key, value in attributes.items() if isinstance(value, _SCALARS) or _is_plain_array(value)}
+
+
+def _is_plain_array(value: object) -> bool:
+    if not isinstance(value, tuple):
+        return False
+    kinds = {type(item) for item in cast("tuple[object, ...]", value)}
+    return len(kinds) <= 1 and kinds <= set(_SCALARS)
+
+
 def _record(data: bytes, start: int) -> tuple[MetricRecord, int]:
     tag = data[start]
     position = start + 1
@@ -241,6 +260,7 @@ def _record(data: bytes, start: int) -> tuple[MetricRecord, int]:
             count, total, least, most, size = _HISTOGRAM.unpack_from(data, position)
             buckets, position = _buckets(data, position + _HISTOGRAM.size, size)
             first_ns, last_ns = _TIMES.unpack_from(data, position)
+            _check_count(count, buckets)
             histogram = HistogramRecord(
                 instrument, attribute_set, first_ns, last_ns, count, total, least, most, buckets
             )
@@ -249,6 +269,7 @@ def _record(data: bytes, start: int) -> tuple[MetricRecord, int]:
             count, total, least, most, scale, zeros, offset, size = _EXPONENTIAL.unpack_from(data, position)
             buckets, position = _buckets(data, position + _EXPONENTIAL.size, size)
             first_ns, last_ns = _TIMES.unpack_from(data, position)
+            _check_count(count, (zeros, *buckets))
             exponential = ExponentialRecord(
                 instrument,
                 attribute_set,
@@ -284,6 +305,11 @@ def _buckets(data: bytes, start: int, size: int) -> tuple[tuple[int, ...], int]:
         raise ValueError(f"{size} buckets")
     form = Struct(f"<{size}Q")
     return form.unpack_from(data, start), start + form.size
+
+
+def _check_count(count: int, parts: tuple[int, ...]) -> None:
+    if sum(parts) != count:
+        raise ValueError(f"a count of {count} that is {sum(parts)} in buckets")
 
 
 def _instrument(kind: int, number: int, descriptor: bytes) -> Instrument:

@@ -13,12 +13,17 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from wasmscope.delivery._any_values import key_values
 from wasmscope.delivery._metric_points import DataPoint, ExponentialPoint, HistogramPoint, Message, point_of
 from wasmscope.delivery._metric_records import (
+    ExponentialRecord,
+    GaugeRecord,
+    HistogramRecord,
     Instrument,
     InstrumentKind,
     InstrumentRecord,
     MalformedMetricsError,
     MeasurementRecord,
     SetRecord,
+    SumRecord,
+    plain,
     read_metrics,
 )
 
@@ -26,6 +31,12 @@ __all__ = ["MetricChunk", "MetricSource", "MetricStreams"]
 
 # "Explicit Bucket Histogram Aggregation" in OpenTelemetry's metrics SDK specification.
 _DEFAULT_BOUNDARIES: Final = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1e3, 2.5e3, 5e3, 7.5e3, 1e4)
+_RECORDS: Final = {
+    InstrumentKind.COUNTER: (SumRecord,),
+    InstrumentKind.UP_DOWN_COUNTER: (SumRecord,),
+    InstrumentKind.HISTOGRAM: (HistogramRecord, ExponentialRecord),
+    InstrumentKind.GAUGE: (GaugeRecord,),
+}
 _OVERFLOW_NAME: Final = "otel.metric.overflow"
 _DELTA: Final = pb.AGGREGATION_TEMPORALITY_DELTA
 _CUMULATIVE: Final = pb.AGGREGATION_TEMPORALITY_CUMULATIVE
@@ -326,6 +337,8 @@ class MetricSource:
                     instrument = self._instruments.get(record.instrument)
                     if instrument is None:
                         raise MalformedMetricsError(f"instrument {record.instrument} was not defined")
+                    if type(record) not in _RECORDS[instrument.kind]:
+                        raise MalformedMetricsError(f"{type(record).__name__} of a {instrument.kind.name}")
                     point = point_of(record)
                     if isinstance(point, HistogramPoint) and len(point.buckets) != len(_boundaries(instrument)) + 1:
                         raise MalformedMetricsError(f"{len(point.buckets)} buckets for {instrument.name!r}")
@@ -339,7 +352,7 @@ class MetricSource:
                 packed = self._packed[number]
             except KeyError:
                 raise MalformedMetricsError(f"attribute set {number} was not defined") from None
-            given = {_OVERFLOW_NAME: True} if packed is None else self._decode(packed)
+            given = {_OVERFLOW_NAME: True} if packed is None else plain(self._decode(packed))
             known = self._sets[number] = _Attributes.of({**given, **self._base})
         return known
 

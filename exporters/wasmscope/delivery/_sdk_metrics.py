@@ -20,6 +20,7 @@ from wasmscope.delivery._metric_records import (
     MeasurementRecord,
     SetRecord,
     SumRecord,
+    plain,
     read_metrics,
 )
 
@@ -165,6 +166,6 @@ class SdkMetricSource:
         known = self._sets.get(number)
         if known is None and number in self._packed:
             packed = self._packed[number]
-            given = {_OVERFLOW: True} if packed is None else self._decode(packed)
+            given = {_OVERFLOW: True} if packed is None else plain(self._decode(packed))
             known = self._sets[number] = {**given, **self._base}
         return known

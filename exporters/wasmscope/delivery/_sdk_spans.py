@@ -78,7 +78,12 @@ class SpanSink:
             limits=self._limits,
             instrumentation_scope=self._scope,
         )
-        span.start(start_time=given.start_time_unix_nano, parent_context=parent_context)
+        problem: Exception | None = None
+        try:
+            span.start(start_time=given.start_time_unix_nano, parent_context=parent_context)
+        except Exception as error:
+            # The span is started all the same, and those that come after the processor that failed shall see its end.
+            problem = error
         for event in given.events:
             span.add_event(event.name, read_attributes(event.attributes), timestamp=event.time_unix_nano)
         for link in given.links:
@@ -95,3 +100,5 @@ class SpanSink:
         if code is not None:
             span.set_status(Status(code, (status.message or None) if code is StatusCode.ERROR else None))
         span.end(end_time=given.end_time_unix_nano)
+        if problem is not None:
+            raise problem

@@ -5,9 +5,12 @@
 
 use crate::memory::P;
 
-/// Boundaries of histograms that have none of their own, and an infinity to make it a multiple of 4 ("Explicit Bucket
-/// Histogram Aggregation" in the specification of the metrics SDK).
-pub static DEFAULT_BOUNDS: [f64; 16] = [
+/// So many infinities are behind the boundaries: they are looked at in fours.
+pub const AFTER_BOUNDS: u32 = 3;
+
+/// Boundaries of histograms that have none of their own ("Explicit Bucket Histogram Aggregation" in the specification of
+/// the metrics SDK).
+pub static DEFAULT_BOUNDS: [f64; 18] = [
     0.0,
     5.0,
     10.0,
@@ -24,6 +27,8 @@ pub static DEFAULT_BOUNDS: [f64; 16] = [
     7500.0,
     10000.0,
     f64::INFINITY,
+    f64::INFINITY,
+    f64::INFINITY,
 ];
 /// How many boundaries these are.
 pub const DEFAULT_COUNT: u32 = 15;
@@ -33,7 +38,7 @@ pub const MAX_SCALE: u32 = 20;
 /// So many boundaries are looked at without a loop.
 pub const FEW: u32 = 16;
 
-/// How many boundaries are below a value, of at most FEW. Behind them, up to a multiple of 4, are infinities.
+/// How many boundaries are below a value, of at most FEW.
 #[inline(always)]
 pub fn explicit_few(bounds: u32, count: u32, value: f64) -> u32 {
     // Looking at each costs less than a jump that was not foreseen.

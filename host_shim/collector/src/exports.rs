@@ -250,6 +250,7 @@ extern "C" fn init(s0: u64, s1: u64, s2: u64, s3: u64) {
     ids::seed(s0, s1, s2, s3);
     ranges::reserve(FIRST_SCRATCH);
     spans::begin_extra();
+    crate::control::control().text_ptr = crate::rejections::texts();
 }
 
 #[unsafe(export_name = "control")]

@@ -6,9 +6,11 @@
 //! when it is next used, because clearing takes a loop.
 
 use crate::buckets::{
-    DEFAULT_BOUNDS, DEFAULT_COUNT, DOUBTFUL, FEW, MAX_SCALE, explicit, explicit_few, exponential, exponential_quick,
+    AFTER_BOUNDS, DEFAULT_BOUNDS, DEFAULT_COUNT, DOUBTFUL, FEW, MAX_SCALE, explicit, explicit_few, exponential,
+    exponential_quick,
 };
 use crate::control::{EXPONENTIAL, RAW_HISTOGRAMS, control, limits};
+use crate::exports::descriptor;
 use crate::guests::{self, Guest};
 use crate::heap;
 use crate::host;
@@ -18,8 +20,8 @@ use crate::operation;
 use crate::packed;
 use crate::ranges;
 use crate::rejections::{
-    ATTRIBUTE_SET, ATTRIBUTES_SIZE, BUFFER_FULL, DESCRIPTOR, INSTRUMENT, INSTRUMENT_COUNT, KEPT_BYTES, MEASUREMENT,
-    UTF8, reject, reject_number,
+    ATTRIBUTE_SET, BUFFER_FULL, DESCRIPTOR, INSTRUMENT, INSTRUMENT_COUNT, KEPT_BYTES, MEASUREMENT, UTF8, reject,
+    reject_number,
 };
 use crate::text;
 
@@ -35,10 +37,13 @@ struct Meter {
     instruments_cap: u32,
     /// The first cell of those that were touched, or LAST.
     touched: u32,
+    /// The last of them, if there are any.
+    last_touched: u32,
     /// Whether control.metrics_dirty counts this guest.
     is_waiting: u32,
     /// The attribute set for all those beyond the limit; 0 while there are none.
     overflow: u32,
+    _free: u32,
     /// Memory that the cells take.
     cell_bytes: u64,
     /// Their descriptors. An entry's kind is `key_of` the instrument's, its value 1 when the host has been given it.
@@ -54,7 +59,7 @@ struct Instrument {
     /// Addresses of its cells by attribute set; 0 is none.
     cells: u32,
     cells_cap: u32,
-    /// Of histograms with explicit boundaries: these, and infinities up to a multiple of 4.
+    /// Of histograms with explicit boundaries: these, and AFTER_BOUNDS infinities.
     bounds: u32,
     bounds_count: u32,
     /// What its cells are, and IS_FLOAT.
@@ -381,8 +386,13 @@ fn touch(mut guest: P<Guest>, cell: u32) {
     guest.measurements += 1;
     if r32(cell) == 0 {
         let mut meter = meter_of(guest);
-        w32(cell, meter.touched);
-        meter.touched = cell;
+        w32(cell, LAST);
+        if meter.touched == LAST {
+            meter.touched = cell;
+        } else {
+            w32(meter.last_touched, cell);
+        }
+        meter.last_touched = cell;
         wait_for_host(meter);
     }
     operation::commit();
@@ -615,17 +625,7 @@ extern "C" fn instrument(guest: u32, kind: u32, number: u32, size: i64) -> u32 {
     if of.is_none() {
         return 0;
     }
-    let limit = limits().descriptor;
-    let id = if size > i64::from(limit) {
-        reject(of, DESCRIPTOR);
-        0
-    } else if !ranges::is_readable(of, size) {
-        0
-    } else {
-        ranges::begin();
-        let size = ranges::list_size(size, limit);
-        known_instrument(of, kind, number, ranges::take(size), size)
-    };
+    let id = descriptor(of, size, |of, data, size| known_instrument(of, kind, number, data, size));
     operation::end();
     id
 }
@@ -670,8 +670,8 @@ fn new_instrument(mut guest: P<Guest>, key: u32, hash: u32, data: u32, size: u32
     }
     let count = r16(bounds - 2);
     let (kind, number) = (key / 2, key & 1);
-    // The boundaries are aligned, and filled up. They lie behind the descriptor, in the same block.
-    let padded = (count + 3) & !3;
+    // The boundaries are aligned, and infinities behind them. They lie behind the descriptor, in the same block.
+    let padded = count + AFTER_BOUNDS;
     let bounds_at = (size + 7) & !7;
     let cap = bounds_at + padded * 8;
     let block = heap::alloc(cap);
@@ -814,16 +814,12 @@ extern "C" fn attribute_set(guest: u32, size: i64) -> u32 {
     if of.is_none() {
         return 0;
     }
-    let limit = limits().attributes_bytes;
-    let id = if size > i64::from(limit) {
-        reject_number(of, ATTRIBUTES_SIZE, size);
-        0
-    } else if size == 0 || !ranges::is_readable(of, size) {
+    ranges::begin();
+    // The address of an empty list is not read.
+    let id = if size == 0 || !ranges::check_list(of, size) {
         0
     } else {
-        ranges::begin();
-        let size = ranges::list_size(size, limit);
-        known_attributes(of, ranges::take(size), size)
+        known_attributes(of, ranges::take(size as u32), size as u32)
     };
     operation::end();
     id

@@ -129,6 +129,11 @@ pub fn limit_of_key() -> u32 {
     if IS_HOSTS.get() || limit > LONGEST_KEY { LONGEST_KEY } else { limit }
 }
 
+pub fn limit_of_guests_key() -> u32 {
+    let limit = limits().key;
+    if limit > LONGEST_KEY { LONGEST_KEY } else { limit }
+}
+
 /// Note that a log's body was cut.
 pub fn note_body(size: i64) {
     w32(NAME_BODY.address(), u32::from_le_bytes(*b"body"));

@@ -2,7 +2,7 @@
 
 use crate::control::control;
 use crate::guests::Guest;
-use crate::memory::{P, Var, fence, move_bytes, w8};
+use crate::memory::{P, Var, fence, move_bytes, w8, w32};
 
 pub const NO_MEMORY: u32 = 1;
 pub const OUT_OF_BOUNDS: u32 = 2;
@@ -42,20 +42,31 @@ pub const BUFFER_FULL: u32 = 35;
 
 const SHOWN: u32 = 160;
 
-static TEXT: Var<[u8; SHOWN as usize]> = Var::new([0; SHOWN as usize]);
+/// Of each reason, what was rejected last: its length (u32), then its bytes.
+static TEXTS: Var<[u32; (64 * TEXT / 4) as usize]> = Var::new([0; (64 * TEXT / 4) as usize]);
+const TEXT: u32 = 4 + SHOWN;
+
+/// Where the texts begin; the host finds them by CONTROL.text_ptr.
+pub fn texts() -> u32 {
+    TEXTS.address()
+}
+
+fn text_of(reason: u32) -> u32 {
+    TEXTS.address() + (reason & 63) * TEXT
+}
 
 /// Count a rejection.
 #[inline(never)]
 pub fn reject(guest: P<Guest>, reason: u32) {
     add(guest, reason, 1);
-    control().text_len = 0;
+    w32(text_of(reason), 0);
 }
 
 /// Count several.
 #[inline(never)]
 pub fn reject_times(guest: P<Guest>, reason: u32, times: u32) {
     add(guest, reason, times);
-    control().text_len = 0;
+    w32(text_of(reason), 0);
 }
 
 #[inline(always)]
@@ -70,19 +81,19 @@ fn add(mut guest: P<Guest>, reason: u32, times: u32) {
 pub fn reject_text(guest: P<Guest>, reason: u32, text: u32, size: u32) {
     add(guest, reason, 1);
     let shown = if size < SHOWN { size } else { SHOWN };
-    move_bytes(TEXT.address(), text, shown);
+    let at = text_of(reason);
+    w32(at, 0);
+    move_bytes(at + 4, text, shown);
     fence();
-    control().text_ptr = TEXT.address();
-    control().text_len = shown;
+    w32(at, shown);
 }
 
 /// Count a rejection and say the number that it was.
 #[inline(never)]
 pub fn reject_number(guest: P<Guest>, reason: u32, number: i64) {
     add(guest, reason, 1);
-    let size = decimal(TEXT.address(), number);
-    control().text_ptr = TEXT.address();
-    control().text_len = size;
+    let at = text_of(reason);
+    w32(at, decimal(at + 4, number));
 }
 
 /// Write a number in decimal digits, at most 20; gives how many.

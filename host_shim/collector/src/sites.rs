@@ -116,7 +116,7 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
     let mut is_good = true;
     let mut index = 0;
     while index < field_count {
-        let field_len = take_text(guest, at, packed::limit_of_key());
+        let field_len = take_text(guest, at, packed::limit_of_guests_key());
         if field_len == BAD {
             is_good = false;
             break;

@@ -514,7 +514,9 @@ class Bridge:
             self._running,
             id(store),
             self._end_late,
-            collected,
+            {} if self._collecting is None else self._collecting.calls,
+            # A guest that is served live gets a number that no collector gives.
+            -binding.key & 0xFFFFFFFF if collected is None else collected.number,
         )
         guest = binding.guest
 

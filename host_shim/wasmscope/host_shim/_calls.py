@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Token
 from typing import Final, ParamSpec
 
@@ -20,7 +20,7 @@ from opentelemetry.trace import (
 
 from wasmscope.host_shim._accounting import CallCost, Usage
 from wasmscope.host_shim._clock import Stretch, ThreadClock
-from wasmscope.host_shim._collected import CollectedGuest, StoreCalls
+from wasmscope.host_shim._collected import StoreCalls
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._packed import Attributes
 from wasmscope.host_shim._runtime import GuestStore
@@ -78,6 +78,7 @@ class CallFrame:
         counts: Whether it counts as a call.
         late_ns: How long its records took to be passed on when it was over.
         number: Its number in a store with a collector.
+        store_calls: The calls of its store, if that has a collector.
         saved: What the collector knew of the call around it, to be put back.
     """
 
@@ -102,6 +103,7 @@ class CallFrame:
         "reported",
         "saved",
         "span",
+        "store_calls",
         "stretch",
         "tables",
         "target",
@@ -127,6 +129,7 @@ class CallFrame:
         self.number = 0
         self.late_ns = 0
         self.saved = b""
+        self.store_calls: StoreCalls | None = None
         self._token: Token[Context] | None = None
         self._fuel_before: int | None = None
         self._fuel_after: int | None = None
@@ -165,13 +168,14 @@ class Caller:
         "_attributes",
         "_calls",
         "_clock",
-        "_collected",
         "_end_late",
         "_guest",
         "_is_closed",
         "_memory_bytes",
+        "_number",
         "_running",
         "_store",
+        "_store_calls",
         "_store_key",
         "_tracer",
         "_usage",
@@ -188,11 +192,14 @@ class Caller:
         running: dict[int, CallFrame],
         store_key: int,
         end_late: Callable[[], None],
-        collected: CollectedGuest | None = None,
+        store_calls: Mapping[int, StoreCalls],
+        number: int,
     ) -> None:
         self._guest = guest
-        # The same guest as the collector of its store knows it, or None if it is served live.
-        self._collected = collected
+        # The calls of stores that have a collector, and the guest's number there. It may be served live itself and
+        # call one that is not.
+        self._store_calls = store_calls
+        self._number = number
         self._tracer = tracer
         self._clock = clock
         self._calls = calls
@@ -229,17 +236,19 @@ class Caller:
             self._guest.failed(error)
             span = NonRecordingSpan(get_current_span(parent).get_span_context())
         context = set_span_in_context(span, parent)
-        calls, guest, collected = self._calls, self._guest, self._collected
-        if collected is not None:
-            context = collected.calls.context(context, span)
+        calls, guest = self._calls, self._guest
+        key = self._store_key
+        store_calls = self._store_calls.get(key)
+        if store_calls is not None:
+            context = store_calls.context(context, span)
         frame = CallFrame(span, context, calls.frame, guest.frame, counts=not is_instantiation)
         frame._token = attach(context)
         calls.frame = guest.frame = frame
-        key = self._store_key
         frame._store_outer = self._running.get(key)
         self._running[key] = frame
-        if collected is not None:
-            self._or_pending(frame, collected.calls.begin, frame, collected.number, frame._store_outer)
+        if store_calls is not None:
+            frame.store_calls = store_calls
+            self._or_pending(frame, store_calls.begin, frame, self._number, frame._store_outer)
         frame._fuel_before = self._store.fuel()
         # Last, so that only the call itself is measured.
         frame.stretch = guest.stretch = self._clock.push(is_guest=True)
@@ -273,8 +282,8 @@ class Caller:
         reason = None
         if failure is not None and failure.is_error:
             reason = frame.reported or failure.message
-        if self._collected is not None:
-            reason = self._end_collected(self._collected.calls, frame, failure, reason)
+        if frame.store_calls is not None:
+            reason = self._end_collected(frame.store_calls, frame, failure, reason)
         memory = self._guest.memory
         memory_bytes = None if memory is None else memory.size_bytes()
         fuel = None
@@ -313,8 +322,7 @@ class Caller:
         self._usage.add_call(cost, grown_bytes=grown, is_call=frame.counts, is_error=is_error and frame.counts)
         # Last, and whatever the application's processors make of it.
         if failure is not None and reason is not None:
-            own = () if self._collected is not None else (guest.spans,)
-            for spans in {*own, *frame.tables}:
+            for spans in {guest.spans, *frame.tables}:
                 spans.fail(frame, reason, failure.event())
             self._try(self._fail, frame.span, reason, failure)
         self._try(self._finish, frame.span, cost, failure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
@@ -44,6 +44,7 @@ _U32: Final = Struct("<I")
 _BASE_AT: Final = 52
 _REPORTED: Final = Struct("<QII")
 _REJECTIONS: Final = Struct("<64I")
+_DETAIL: Final = Struct("<I160s")
 _CONTEXT: Final = Struct("<16s8sBB6xI")
 _KEPT: Final = Struct("<16s8sBI")
 _TRACE_FLAGS: Final = 0x03
@@ -116,8 +117,9 @@ class CollectedSpans(Spans):
         *,
         end_time_ns: int | None = None,
     ) -> None:
-        """End open spans with status ERROR, as `Spans.fail` does."""
-        self._guest.fail(0 if frame is None else frame.number, reason, event, end_time_ns or 0)
+        """End open spans with status ERROR, as `Spans.fail` does; those of a call, `StoreCalls.fail` ended already."""
+        if frame is None:
+            self._guest.fail(0, reason, event, end_time_ns or 0)
 
 
 class CollectedGuest:
@@ -190,7 +192,7 @@ class CollectedGuest:
             drained: What was in the buffers.
             rejected: The counters of rejections.
         """
-        self.count_rejections(rejected, "")
+        self.count_rejections(rejected)
         self._sink.deliver(drained)
         self._sink.close()
 
@@ -203,18 +205,19 @@ class CollectedGuest:
         """Read the counters of rejections, by the collector's number of the reason."""
         return _REJECTIONS.unpack(self.calls.collector.read(self.link.block + Block.REJECTIONS, _REJECTIONS.size))
 
-    def count_rejections(self, rejected: tuple[int, ...], detail: str) -> None:
+    def count_rejections(self, rejected: tuple[int, ...], details: Sequence[str] = ()) -> None:
         """Count what was rejected since the last time.
 
         Args:
             rejected: What `rejected` gives.
-            detail: What exactly was the last, for the log.
+            details: Of each reason, what exactly was the last, for the log.
         """
         before, self._counted = self._counted, rejected
         for index, (now, then) in enumerate(zip(rejected, before, strict=True)):
             if now != then:
                 reason = REASONS[index] if index < len(REASONS) else "internal"
                 # Counters of 32 bits.
+                detail = details[index] if index < len(details) else ""
                 self.link.guest.rejections.add(reason, detail, (now - then) & 0xFFFFFFFF)
 
 
@@ -224,13 +227,15 @@ class StoreCalls:
     Not thread-safe, as a store is not. See `wasmscope.host_shim._call_context.SpanKeeper` for what it guarantees.
     """
 
-    def __init__(self, collector: StoreCollector) -> None:
+    def __init__(self, collector: StoreCollector, store_key: int) -> None:
         """Begin with a collector.
 
         Args:
             collector: The store's.
+            store_key: Tells stores that are open apart.
         """
         self.collector = collector
+        self.store_key = store_key
         self.guests: dict[int, CollectedGuest] = {}
         self.thread = threading.get_ident()
         """The thread that called into the store last."""
@@ -386,10 +391,10 @@ class StoreCalls:
 
     def _count_rejections(self) -> None:
         collector = self.collector
-        pointer, size = (collector.u32(collector.control + at) for at in (Control.TEXT_POINTER, Control.TEXT_LENGTH))
-        detail = collector.read(pointer, size).decode("utf-8", "replace") if size else ""
+        raw = collector.read(collector.u32(collector.control + Control.TEXT_POINTER), len(REASONS) * _DETAIL.size)
+        details = [text[:size].decode("utf-8", "replace") for size, text in _DETAIL.iter_unpack(raw)]
         for guest in self.guests.values():
-            guest.count_rejections(guest.rejected(), detail)
+            guest.count_rejections(guest.rejected(), details)
 
     def scratch(self, size: int) -> bytes:
         """Read what the collector left for the host."""

@@ -94,6 +94,8 @@ class Collecting:
         self._lock = threading.Lock()
         self._collectors: dict[DeliveryName, Collectors] = {}
         self._stores: dict[StoreCollector, StoreCalls] = {}
+        self.calls: dict[int, StoreCalls] = {}
+        """The same by the store's id."""
         silent = _Silent("", None, RejectionTotals())
         self._packed = Packed(limits, silent)
         self._silent = silent
@@ -121,7 +123,7 @@ class Collecting:
             return None
         calls = self._stores.get(collector)
         if calls is None:
-            calls = self._stores[collector] = StoreCalls(collector)
+            calls = self._stores[collector] = self.calls[id(store)] = StoreCalls(collector, id(store))
         spans = guest.spans
 
         def fallen_back(store: wasmtime.Store, item: PlannedImport) -> wasmtime.Func:
@@ -181,6 +183,7 @@ class Collecting:
         calls = self._stores.pop(collector, None)
         if calls is None:
             return
+        self.calls.pop(calls.store_key, None)
         for guest in calls.guests.values():
             guest.fail(0, LEFT_OPEN, None, 0)
         deliver = calls.finish()

@@ -22,11 +22,12 @@ import wasmtime
 
 from wasmscope.host_shim._abi import FUNCTIONS
 from wasmscope.host_shim._control import CollectorSettings, Control, Op, configuration
-from wasmscope.host_shim._glue import NAMES
+from wasmscope.host_shim._glue import COLLECTOR_FUNCTIONS, NAMES
 from wasmscope.host_shim._guest_link import GuestLink
 from wasmscope.host_shim._limits import Limits
-from wasmscope.host_shim._modules import CALLED, ENOUGH_FUEL, HOST, EngineModules, Modules, UnsuitableError
+from wasmscope.host_shim._modules import ENOUGH_FUEL, HOST, EngineModules, Modules, UnsuitableError
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
+from wasmscope.host_shim._roll import ROLL
 from wasmscope.host_shim._shield import shielded
 from wasmscope.host_shim._store_watch import StoreNote, note_of, watch_stores
 from wasmscope.host_shim._wasmtime_ffi import CALLBACK, Native, store_address
@@ -45,6 +46,7 @@ _U64: Final = 0xFFFFFFFFFFFFFFFF
 _BUSY: Final = 1
 _E_IO: Final = 29
 _MOST_ARGS: Final = 10
+_Values = ctypes.c_int64 * (2 * _MOST_ARGS)
 _SEED: Final = struct.Struct("<4q")
 _I64: Final = struct.Struct("<q")
 _HOST_ARGS: Final = struct.Struct("<I12xI12x")
@@ -167,7 +169,6 @@ class Collectors:
         failed = self._failed
 
         def call(env: int, caller: int, at: int) -> int:
-            # A signal may strike at any line, the first included: what the handler uses is there before.
             try:
                 started = perf_counter()
                 op, number = unpack(space, at)
@@ -176,16 +177,19 @@ class Collectors:
                 collector.charge(number, perf_counter() - started)
                 return 0
             except BaseException as error:
-                failed(env, at, error)
+                # Nothing that was set above is sure to be.
+                _, number = unpack(space, at)
+                pack(space, at, 0)
+                failed(env, number, error)
                 return 0
 
         return shielded(call)
 
-    def _failed(self, key: int, at: int, error: BaseException) -> None:
-        _, number = _HOST_ARGS.unpack_from(self.native.space, at)
-        _I64.pack_into(self.native.space, at, 0)
+    def _failed(self, key: int, number: int, error: BaseException) -> None:
         collector = self._stores.get(key)
-        link = None if collector is None else collector.links.get(number)
+        # Calls for the time do not say whose they are: an interrupt is the call's, and that is the thread's.
+        links = {} if collector is None else collector.links
+        link = links.get(number) or next(iter(links.values()), None)
         if link is not None:
             link.guest.failed(error)
         else:
@@ -204,7 +208,7 @@ class Collectors:
                 pack(space, at, 0)
                 return 0
             except BaseException as error:
-                self._failed(env, at, error)
+                self._failed(env, -1, error)
                 pack(space, at, _E_IO)
                 return 0
 
@@ -262,40 +266,45 @@ class StoreCollector:
         # What the store owns must not own the store.
         self._store = weakref.ref(store)
         self._context = context = store_address(store)
-        self._values = (ctypes.c_int64 * (2 * _MOST_ARGS))()
+        self._values = _Values()
+        # Where a call puts its trap. That is taken away at once: calls may be nested.
+        self._trap = ctypes.c_void_p()
+        self._prepared = (self._values, _MOST_ARGS, ctypes.byref(self._trap))
         self.control = modules.layout.control
         self.links: dict[int, GuestLink] = {}
         self._fixed_base = 0
         self._is_ending = False
         size, offset = instances.extern_size, instances.value_offset
-        # What the glue imports: the collector's, the stack pointer and the memory first; the host function; then up to
-        # three of each guest. At the end what the collector imports.
-        count = modules.glue_count
-        self._items, first = instances.externs(count + 4 + len(CALLED) + len(modules.imports))
-        self._first, self._host, self._last = first, first + count * size, first + (count + 1) * size
-        called = first + (count + 4) * size
-        self._functions = {name: called + index * size + offset for index, name in enumerate(CALLED)}
-        self._further: list[Any] = []
-        self._memory = first + size + offset
+        # The collector's functions, its stack pointer and memory, the host function; then room for three of a guest.
+        # What the glue imports of it all is at the end, in its order. At the very end what the collector imports.
+        count = len(modules.functions)
+        self._items, self._functions = instances.externs(count + 6 + len(modules.imports))
+        self._imports = self._functions + (count - len(COLLECTOR_FUNCTIONS)) * size
+        self._stack_pointer, self._memory_item, self._host, self._last = (
+            self._functions + (count + index) * size for index in range(4)
+        )
+        self._memory = self._memory_item + offset
         end = _End(collectors)
         end.key = self._key = instances.put_owner(
             context, modules.host_kind, collectors._host_callback, end, self._host
         )
         collectors._enter(self._key, self)
         try:
-            note.make_room(store, 1, modules.tables, 1)
-            imports = at = called + len(CALLED) * size
+            imports = at = self._last + 3 * size
             for name in modules.imports:
                 if name == HOST:
                     ctypes.memmove(at, self._host, size)
                 else:
                     self._put_clock(note, at)
                 at += size
-            self._instance = instances.instantiate(context, modules.collector, imports, len(modules.imports))
-            modules.wanted.copy(context, self._instance, first, called, count)
+            self._instance = self.instantiate(modules.collector, imports, len(modules.imports), modules.tables, 1)
+            instances.export(context, self._instance, b"__stack_pointer", self._stack_pointer)
+            instances.export(context, self._instance, b"memory", self._memory_item)
+            self.roll(self._instance, count, self._functions)
             if modules.is_fixed:
                 self._fixed_base = self.base
-            self.write(self.control + Control.LIMIT_BODY, collectors._configuration)
+            data = collectors._configuration
+            ctypes.memmove(self.base + self.control + Control.LIMIT_BODY, data, len(data))
             seed = collectors._settings.seed or _random_seed
             self.call("init", *_SEED.unpack(seed()))
         except BaseException:
@@ -399,6 +408,8 @@ class StoreCollector:
         Raises:
             wasmtime.Trap: If making room traps.
         """
+        if self.u64(self.control) == _BUSY:
+            self.call("recover")
         if len(data) > self.u32(self.control + Control.SCRATCH_CAPACITY) and not self.call("reserve", len(data)):
             return False
         self.write(self.u32(self.control + Control.SCRATCH_POINTER), data)
@@ -453,40 +464,49 @@ class StoreCollector:
         context, instances = self._context, self._instances
         if not context:
             raise ValueError("the store is closed")
-        function = self._functions.get(name) or self._look_up(name)
+        place, kind = self._modules.functions[name]
+        function = self._functions + place * instances.extern_size + instances.value_offset
+        failure = self._charged_to_nobody(lambda: self._attempt(function, args))
+        if failure is not None:
+            raise failure
+        result: int = self._values[0]
+        if kind == "i64":
+            return result
+        return ((result & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000 if kind else 0
+
+    def _charged_to_nobody(self, run: Callable[[], Exception | None]) -> Exception | None:
+        """Run something in the store as if there was no end to its fuel and time; it may be run twice."""
+        context, instances = self._context, self._instances
         fuel = None
-        if self._modules.counts_fuel:
-            fuel = instances.fuel(context)
-            instances.set_fuel(context, ENOUGH_FUEL)
         is_late = False
         try:
-            failure = self._attempt(function, args)
+            if self._modules.counts_fuel:
+                fuel = instances.fuel(context)
+                instances.set_fuel(context, ENOUGH_FUEL)
+            failure = run()
             if isinstance(failure, wasmtime.Trap) and failure.trap_code is wasmtime.TrapCode.INTERRUPT:
                 # The deadline has passed; when it was cannot be asked.
                 is_late = True
                 instances.set_epoch_deadline(context, _FAR)
-                failure = self._attempt(function, args)
-            if failure is not None:
-                raise failure
+                failure = run()
+            return failure
         finally:
             if is_late:
                 instances.set_epoch_deadline(context, 0)
             if fuel is not None:
                 instances.set_fuel(context, fuel)
-        result: int = self._values[0]
-        kind = self._modules.results[name]
-        if kind == "i64":
-            return result
-        return ((result & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000 if kind else 0
 
     def _attempt(self, function: int, args: tuple[int, ...]) -> Exception | None:
         state: int = _WORD.unpack_from(self._space, self.base + self.control)[0]
         # Both words of the control block at once: busy, and not waiting for the host.
         if state == _BUSY:
             # A trap struck inside: what it left on the stack is nobody's.
-            stack_pointer = self._first + self._instances.value_offset
-            self._instances.set_global_i32(self._context, stack_pointer, self._modules.layout.stack_pointer)
-            failure = self._run(self._functions["recover"], ())
+            instances, size = self._instances, self._instances.extern_size
+            instances.set_global_i32(
+                self._context, self._stack_pointer + instances.value_offset, self._modules.layout.stack_pointer
+            )
+            recover = self._functions + self._modules.functions["recover"][0] * size + instances.value_offset
+            failure = self._run(recover, ())
             if failure is not None:
                 return failure
         return self._run(function, args)
@@ -495,14 +515,53 @@ class StoreCollector:
         values = self._values
         for index, arg in enumerate(args):
             values[2 * index] = arg
-        return self._instances.call(self._context, function, values, _MOST_ARGS)
+        return self._instances.call_prepared(self._context, function, self._prepared, self._trap)
 
-    def _look_up(self, name: str) -> int:
-        item, at = self._instances.externs(1)
-        self._instances.export(self._context, self._instance, name.encode(), at)
-        self._further.append(item)
-        found = self._functions[name] = at + self._instances.value_offset
-        return found
+    def instantiate(self, module: wasmtime.Module, imports: int, count: int, tables: int = 0, memories: int = 0) -> Any:
+        """Make an instance of ours: beyond what the store's limits allow to the application, and at nobody's expense.
+
+        Args:
+            module: The module. (Filling a table takes fuel, too.)
+            imports: Address of the externs that it imports.
+            count: How many they are.
+            tables: How many tables it makes.
+            memories: How many memories it makes.
+
+        Returns:
+            The wasmtime_instance_t.
+        """
+        made: list[Any] = []
+
+        def run() -> Exception | None:
+            store = self._store()
+            if store is not None:
+                note_of(store).make_room(store, 1, tables, memories)
+            try:
+                made.append(self._instances.instantiate(self._context, module, imports, count))
+            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+                return error
+            return None
+
+        failure = self._charged_to_nobody(run)
+        if failure is not None:
+            raise failure
+        return made[0]
+
+    def roll(self, instance: Any, count: int, to: int) -> None:
+        """Get all functions of an instance that has a `ROLL`.
+
+        Args:
+            instance: The instance.
+            count: How many they are.
+            to: Address of as many externs.
+        """
+        instances, context = self._instances, self._context
+        # Where the first of them will be.
+        instances.export(context, instance, ROLL.encode(), to)
+        function = to + instances.value_offset
+        failure = self._charged_to_nobody(lambda: instances.put_functions(context, function, count, to))
+        if failure is not None:
+            raise failure
 
     # Guests.
 

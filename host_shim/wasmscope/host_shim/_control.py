@@ -71,7 +71,6 @@ class Control(IntEnum):
     SCRATCH_POINTER = 176
     SCRATCH_CAPACITY = 180
     TEXT_POINTER = 184
-    TEXT_LENGTH = 188
     # The configuration.
     LIMIT_BODY = 256
     LIMIT_VALUE = 260

@@ -15,6 +15,7 @@ from typing import Final
 
 from wasmscope.host_shim._abi import FUNCTIONS, VERSION, Signature
 from wasmscope.host_shim._control import REASONS, Control, Op
+from wasmscope.host_shim._roll import ROLL
 
 __all__ = ["COLLECTOR_FUNCTIONS", "NAMES", "Layout", "glue", "trampolines"]
 
@@ -113,7 +114,8 @@ COLLECTOR_FUNCTIONS: Final[dict[str, str]] = dict(
 def trampolines(*, memory64: bool, tail_calls: bool) -> str:
     """Give the module whose exports a guest imports.
 
-    It imports ``host.call`` and exports, first, the table and the guest's number; then the functions of `NAMES`.
+    It imports ``host.call`` and exports the table, the guest's number, the functions of `NAMES`, and one that gives
+    references to those (`ROLL`).
 
     Args:
         memory64: Whether the guest's addresses are 64 bits wide.
@@ -129,7 +131,7 @@ def trampolines(*, memory64: bool, tail_calls: bool) -> str:
         go_on = f"({jump} $t {kind} {args} (i32.const {index}))"
         nothing = f"({_WASM[signature.result]}.const 0)" if signature.result else ""
         parts.append(
-            f'(func (export "{name}") {kind} {go_on})\n'
+            f'(func ${name} (export "{name}") {kind} {go_on})\n'
             # The host says whether it filled the table: what is not bound must not ask for ever.
             f"(func $bind_{name} {kind} (if (i64.eqz (call $host (i32.const {Op.BIND}) (global.get $guest)))"
             f" (then {nothing} return)) {go_on})"
@@ -138,14 +140,17 @@ def trampolines(*, memory64: bool, tail_calls: bool) -> str:
         '(module (import "host" "call" (func $host (param i32 i32) (result i64)))\n'
         f'(table $t (export "table") {len(NAMES)} funcref)\n'
         '(global $guest (export "guest") (mut i32) (i32.const 0))\n'
-        f"(elem (i32.const 0) func {' '.join(f'$bind_{name}' for name in NAMES)})\n" + "\n".join(parts) + ")"
+        f"(elem (i32.const 0) func {' '.join(f'$bind_{name}' for name in NAMES)})\n"
+        f'(func (export "{ROLL}") (result {"funcref " * len(NAMES)}) {"".join(f"(ref.func ${n})" for n in NAMES)})\n'
+        + "\n".join(parts)
+        + ")"
     )
 
 
 def glue(layout: Layout, *, memory64: bool, memory: str | None) -> str:
     """Give the module that fills a guest's table.
 
-    It imports the collector's ``__stack_pointer``, memory and `COLLECTOR_FUNCTIONS`, ``host.call``, the trampolines'
+    It imports the collector's `COLLECTOR_FUNCTIONS`, ``__stack_pointer`` and memory, ``host.call``, the trampolines'
     table and number, and the guest's memory, in this order.
 
     Args:
@@ -163,9 +168,9 @@ def glue(layout: Layout, *, memory64: bool, memory: str | None) -> str:
     )
     writer = _Writer(layout, memory64=memory64, memory=memory)
     return (
-        '(module (import "collector" "__stack_pointer" (global $stack_pointer (mut i32)))\n'
+        f"(module {functions}\n"
+        '(import "collector" "__stack_pointer" (global $stack_pointer (mut i32)))\n'
         '(import "collector" "memory" (memory $m 0))\n'
-        f"{functions}\n"
         '(import "host" "call" (func $host (param i32 i32) (result i64)))\n'
         f'(import "trampolines" "table" (table $t {len(NAMES)} funcref))\n'
         '(import "trampolines" "guest" (global $guest (mut i32)))\n'

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import wasmtime
 
-from wasmscope.host_shim._glue import NAMES
+from wasmscope.host_shim._glue import COLLECTOR_FUNCTIONS, NAMES
 from wasmscope.host_shim._modules import UnsuitableError
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
-from wasmscope.host_shim._store_watch import note_of
 from wasmscope.host_shim._wasmtime import RawMemory
 
 if TYPE_CHECKING:
@@ -58,20 +57,20 @@ class GuestLink:
         module = collector._modules.trampolines(memory64=plan.memory64)
         if module is None:
             raise UnsuitableError("the engine cannot run its trampolines")
-        note_of(store).make_room(store, 1, 1)
-        self._instance = instances.instantiate(context, module, collector._host, 1)
-        names = tuple(item.name for item in plan.imports if item.server == "abi")
-        # What the glue imports: the table, the guest's number, and the place of its memory.
-        self._items, self._first = instances.externs(3 + len(names))
-        linked = collector._modules.linked(names)
-        linked.copy(context, self._instance, self._first, self._first + 3 * size, 2)
-        self.imports = {name: instances.func_at(self._items, 3 + index) for index, name in enumerate(names)}
+        self._instance = collector.instantiate(module, collector._host, 1, tables=1)
+        # What the glue imports: the table, the guest's number, and the place of its memory. Then the functions.
+        self._items, self._first = instances.externs(3 + len(NAMES))
+        instances.export(context, self._instance, b"table", self._first)
+        instances.export(context, self._instance, b"guest", self._first + size)
+        collector.roll(self._instance, len(NAMES), self._first + 3 * size)
+        self.imports = {name: instances.func_at(self._items, 3 + NAMES.index(name)) for name in plan.abi}
         if not collector.write_scratch(base):
             raise UnsuitableError("the collector has no memory left")
         self.number = collector.call("guest", int(not has_memory), len(base))
         if self.number < 0:
             raise UnsuitableError("the collector takes no more guests")
-        instances.set_global_i32(context, self._first + size + offset, self.number)
+        if self.number:
+            instances.set_global_i32(context, self._first + size + offset, self.number)
         self.block = collector.call("guest_address", self.number) & 0xFFFFFFFF
         collector.links[self.number] = self
 
@@ -81,7 +80,7 @@ class GuestLink:
         Args:
             memory: The guest's memory, or None if it has none.
         """
-        if self.is_live:
+        if self.is_live or not self._collector.is_open:
             return
         if memory is None:
             if not self.is_bound:
@@ -106,8 +105,8 @@ class GuestLink:
             return self.is_bound
         instances, context = collector._instances, collector._context
         to = self._first + 2 * instances.extern_size
-        self._make_room()
-        for instance in instances.later(context, self._instance, collector._modules.empty):
+        last = collector.instantiate(collector._modules.empty, 0, 0)
+        for instance in instances.between(self._instance, last):
             if tuple(instances.export_names(context, instance, len(plan.exports) + 1)) != plan.exports:
                 continue
             instances.export(context, instance, plan.memory_export.encode(), to)
@@ -122,12 +121,6 @@ class GuestLink:
         self.guest.rejections.add("no_memory")
         return False
 
-    def _make_room(self) -> None:
-        """Have the store's limits allow for one instance more."""
-        store = self._collector._store()
-        if store is not None:
-            note_of(store).make_room(store, 1)
-
     def _memory_base(self) -> int | None:
         collector = self._collector
         item = self._first + 2 * collector._instances.extern_size + collector._instances.value_offset
@@ -137,25 +130,24 @@ class GuestLink:
     def _bind(self) -> None:
         """Make the glue for the memory that is among the items."""
         collector = self._collector
-        instances, context, modules = collector._instances, collector._context, collector._modules
+        instances, modules = collector._instances, collector._modules
         size = instances.extern_size
         to = self._first + 2 * size
         has_memory = instances.memory_at(to) is not None
         ctypes.memmove(collector._last, self._first, 3 * size)
-        count = modules.glue_count + 3 + has_memory
+        count = len(COLLECTOR_FUNCTIONS) + 5 + has_memory
         wide = ("i64", "i32") if self._plan.memory64 else ("i32", "i64")
-        problem: object = "the engine lacks a feature"
-        self._make_room()
+        problem: object = None
         for kind in wide if has_memory else (None,):
             module = modules.glue(memory64=self._plan.memory64, memory=kind)
             if module is None:
                 continue
             try:
-                instances.instantiate(context, module, collector._first, count)
+                collector.instantiate(module, collector._imports, count)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
                 # Its addresses may be of the other kind. Nearly always they are of the guest's functions' kind, and
                 # to ask takes longer.
-                problem = error
+                problem = problem or error
                 continue
             self.is_bound = True
             if has_memory != self._has_memory:
@@ -171,7 +163,7 @@ class GuestLink:
         """Have the guest go on by the live path, from its next call on."""
         collector = self._collector
         store = collector._store()
-        if store is None:
+        if store is None or not collector.is_open:
             return
         instances = collector._instances
         table = self._first + instances.value_offset

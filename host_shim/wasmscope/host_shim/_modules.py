@@ -13,16 +13,15 @@ from typing import Any, Final
 import wasmtime
 
 from wasmscope.host_shim._glue import COLLECTOR_FUNCTIONS, Layout, glue, trampolines
+from wasmscope.host_shim._roll import ROLL, with_roll
 from wasmscope.host_shim._wasmtime_ffi import Native, store_address, value_type_name
-from wasmscope.host_shim._wasmtime_instances import Exports, Instances, WasiClock
+from wasmscope.host_shim._wasmtime_instances import Instances, WasiClock
 
-__all__ = ["CALLED", "CLOCK", "ENOUGH_FUEL", "HOST", "EngineModules", "Modules", "UnsuitableError"]
+__all__ = ["CLOCK", "ENOUGH_FUEL", "HOST", "EngineModules", "Modules", "UnsuitableError"]
 
 _logger = logging.getLogger("wasmscope.host_shim")
 HOST: Final[tuple[str, str]] = ("host", "call")
 CLOCK: Final[tuple[str, str]] = ("wasi_snapshot_preview1", "clock_time_get")
-CALLED: Final = ("init", "guest", "guest_address", "recover")
-"""Functions of the collector that Python calls in each store."""
 ENOUGH_FUEL: Final = 1 << 60
 """More than the collector can burn in a call."""
 _MOST_SAVED: Final = 8
@@ -94,7 +93,8 @@ class Modules:
                 except wasmtime.WasmtimeError:  # of an engine that is configured otherwise
                     continue
             if source is None:
-                source = self._wasm or (files("wasmscope.host_shim") / "_collector.wasm").read_bytes()
+                wasm = self._wasm or (files("wasmscope.host_shim") / "_collector.wasm").read_bytes()
+                source = with_roll(wasm, tuple(COLLECTOR_FUNCTIONS))
             module = wasmtime.Module(engine, source)
             saved.append(module.serialize())
             del saved[:-_MOST_SAVED]
@@ -107,10 +107,9 @@ class EngineModules:
     Attributes:
         collector: The collector.
         layout: Where things lie in its memory.
-        results: Types of its functions' results, by name: ``i32``, ``i64`` or the empty string.
+        functions: Its functions: for each its place among the results of `ROLL`, where those that the glue imports
+            come last, and the type of its own result, ``i32``, ``i64`` or the empty string.
         imports: What it imports, in order.
-        glue_count: How many of its exports the glue imports.
-        wanted: Gets those, in the order the glue imports them, and then `CALLED`.
         empty: A module without anything.
         host_kind: The type of the host function.
         clock_kind: The type of the clock.
@@ -127,17 +126,15 @@ class EngineModules:
         self._made: dict[tuple[Any, ...], wasmtime.Module | None] = {}
         self.collector = modules.compile(engine, "collector", None)
         self.imports = tuple((item.module, item.name or "") for item in self.collector.imports)
-        self.results = {
+        results = {
             item.name: "".join(map(value_type_name, item.type.results))
             for item in self.collector.exports
-            if isinstance(item.type, wasmtime.FuncType)
+            if isinstance(item.type, wasmtime.FuncType) and item.name != ROLL
         }
+        order = (*(name for name in results if name not in COLLECTOR_FUNCTIONS), *COLLECTOR_FUNCTIONS)
+        self.functions = {name: (index, results[name]) for index, name in enumerate(order)}
         if unknown := set(self.imports) - {HOST, CLOCK}:
             raise UnsuitableError(f"the collector imports {unknown}")
-        names = [name.encode() for name in ("__stack_pointer", "memory", *COLLECTOR_FUNCTIONS)]
-        self.glue_count = len(names)
-        self.wanted = Exports(instances, [*names, *(name.encode() for name in CALLED)])
-        self._linked: dict[tuple[str, ...], Exports] = {}
         self.empty = wasmtime.Module(engine, _EMPTY)
         self.host_kind = _kind("i32 i32", "i64")
         self.clock_kind = _kind("i32 i64 i32", "i32")
@@ -192,18 +189,6 @@ class EngineModules:
         return self._further(
             ("trampolines", memory64, tail_calls), lambda: trampolines(memory64=memory64, tail_calls=tail_calls)
         )
-
-    def linked(self, names: tuple[str, ...]) -> Exports:
-        """Give what gets of trampolines what the glue and a guest import: table, number, and functions of the ABI.
-
-        Args:
-            names: Which functions.
-        """
-        found = self._linked.get(names)
-        if found is None:
-            wanted = [name.encode() for name in ("table", "guest", *names)]
-            found = self._linked[names] = Exports(self._instances, wanted)
-        return found
 
     def glue(self, *, memory64: bool, memory: str | None) -> wasmtime.Module | None:
         """Give the glue for a width of addresses and a kind of memory; None if the engine cannot have it."""

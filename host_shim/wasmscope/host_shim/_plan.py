@@ -56,6 +56,7 @@ class ImportPlan:
         memory_export: Name of the exported memory that the ABI's addresses mean, or None.
         memory_import: Index among the imports of the memory they mean otherwise, or None.
         exports: Names of its exports, in order.
+        abi: Names of the ABI's functions that it imports.
     """
 
     imports: tuple[PlannedImport, ...]
@@ -63,6 +64,7 @@ class ImportPlan:
     memory_export: str | None
     memory_import: int | None
     exports: tuple[str, ...] = ()
+    abi: tuple[str, ...] = ()
 
 
 def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
@@ -110,6 +112,7 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
         memory_export,
         None if memory_export else memory_import,
         tuple(e.name for e in exported),
+        tuple(item.name for item in imports if item.server == "abi"),
     )
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ctypes
 import importlib
 import logging
-import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator
 from typing import Any, Final
 
 import wasmtime
@@ -19,14 +19,15 @@ import wasmtime
 from wasmscope.host_shim._version import version
 from wasmscope.host_shim._wasmtime_ffi import CALLBACK, Native, store_address
 
-__all__ = ["Exports", "Instances", "WasiClock"]
+__all__ = ["Instances", "WasiClock"]
 
 _logger = logging.getLogger("wasmscope.host_shim")
 # (module (import "h" "f" (func)) (type (func)) (table (export "t") 1 funcref)
-#  (global (export "g") (mut i32) (i32.const 3)) (func (export "f") (call_indirect (type 0) (i32.const 0))))
+#  (global (export "g") (mut i32) (i32.const 3)) (func (export "f") (call_indirect (type 0) (i32.const 0)))
+#  (func (export "r") (result funcref) (ref.func 1)))
 _PROBE_BEFORE: Final = bytes.fromhex(
-    "0061736d01000000010401600000020701016801660000030201000404017000010606017f0141030b070d030174010001670300016600010a"
-    "0901070041001100000b"
+    "0061736d010000000108026000006000017002070101680166000003030200010404017000010606017f0141030b07110401740100016703"
+    "0001660001017200020a0e02070041001100000b0400d2010b"
 )
 # (module (import "t" "f" (func)) (memory (export "memory") 1) (func (export "second")) (start 0))
 _PROBE_LATER: Final = bytes.fromhex(
@@ -42,6 +43,8 @@ _PROBE_CLOCK: Final = bytes.fromhex(
 )
 # Of a wasmtime_instance_t: the store's id, then the instance's number in it.
 _NUMBER_OFFSET: Final = 8
+# Of a wasmtime_extern_t: its kind, and what it is of.
+_EXTERN_WORDS: Final = 4
 # In 2020.
 _A_TIME_NS: Final = 1_600_000_000_000_000_000
 
@@ -140,7 +143,8 @@ class Instances:
             try:
                 seen.append(self._native.caller_context(caller) == context)
                 # The instance that is being made: its start function runs.
-                for index, instance in enumerate(self.later(context, made, empty)):
+                last = self.instantiate(context, empty, 0, 0)
+                for index, instance in enumerate(self.between(made, last)):
                     if self.export_names(context, instance, 4) == ["memory", "second"]:
                         self.export(context, instance, b"memory", first + 5 * size)
                         seen.append(index)
@@ -155,12 +159,17 @@ class Instances:
         others = [self.instantiate(context, empty, 0, 0) for _ in range(2)]
         numbers = [self._number(instance) for instance in (made, *others)]
         _expect("numbers of instances", numbers, [numbers[0] + index for index in range(3)])
-        Exports(self, (b"t", b"g", b"f")).copy(context, made, first + size)
+        for index, name in enumerate((b"t", b"g", b"f")):
+            self.export(context, made, name, first + (1 + index) * size)
         table, number, func = (first + (1 + index) * size + offset for index in range(3))
         _expect("a global", self.global_i32(context, number), 3)
         self.set_global_i32(context, number, -7)
         _expect("a global that was set", self.global_i32(context, number), -7)
         self.set_fuel(context, 1_000)
+        self.export(context, made, b"r", first + 5 * size)
+        _expect("a call", self.put_functions(context, first + 5 * size + offset, 1, first + 4 * size), None)
+        of_f = [self._extern_t.from_address(first + index * size) for index in (4, 3)]
+        _expect("a function", *((item.kind, bytes(item.of.func)) for item in of_f))
         values = (ctypes.c_int64 * 2)()
         # What it calls through the table is still a null.
         _expect("a trap", type(self.call(context, func, values, 1)), wasmtime.Trap)
@@ -292,20 +301,18 @@ class Instances:
             names.append(ctypes.string_at(name.value or 0, length.value).decode())
         return names
 
-    def later(self, context: int, instance: Any, empty: wasmtime.Module) -> Iterator[Any]:
-        """Go through the instances that were made in a store after one, in their order.
+    def between(self, first: Any, last: Any) -> Iterator[Any]:
+        """Go through the instances that were made in a store after one and before another, in their order.
 
         Those that are not finished, too, which no function gives: a store numbers its instances in the order they
         are made, and an instance's handle is the store's id and that number. `load` tries whether it is so.
 
         Args:
-            context: The store's.
-            instance: The one they come after.
-            empty: A module that imports nothing: an instance of it is the last one, and tells where to stop.
+            first: The one they come after.
+            last: The one they come before, of the same store.
         """
-        end = self._number(self.instantiate(context, empty, 0, 0))
-        for number in range(self._number(instance) + 1, end):
-            found = self._instance_t.from_buffer_copy(instance)
+        for number in range(self._number(first) + 1, self._number(last)):
+            found = self._instance_t.from_buffer_copy(first)
             ctypes.c_size_t.from_buffer(found, _NUMBER_OFFSET).value = number
             yield found
 
@@ -327,6 +334,49 @@ class Instances:
         trap = ctypes.c_void_p()
         error = self._native._func_call(context, func, ctypes.addressof(values), count, ctypes.addressof(trap))
         return self._failure(error, trap.value) if error or trap.value else None
+
+    def call_prepared(self, context: int, func: int, prepared: tuple[Any, int, Any], trap: Any) -> Exception | None:
+        """Call a function with raw values, as `call` does, with as little as can be to do.
+
+        Args:
+            context: The store's.
+            func: Address of its wasmtime_func_t.
+            prepared: The array of values, how many it has room for, and a reference to the trap's place.
+            trap: That place.
+
+        Returns:
+            What was raised instead of a result.
+        """
+        error = self._native._func_call(context, func, *prepared)
+        if error or trap:
+            raised, trap.value = trap.value, None
+            return self._failure(error, raised)
+        return None
+
+    def put_functions(self, context: int, func: int, count: int, to: int) -> Exception | None:
+        """Call a function whose results are references to functions, and put those into externs.
+
+        Args:
+            context: The store's.
+            func: Address of its wasmtime_func_t.
+            count: How many results it has.
+            to: Address of as many externs.
+
+        Returns:
+            What was raised instead.
+        """
+        values = (ctypes.c_int64 * (2 * count))()
+        failure = self.call(context, func, values, count)
+        if failure is not None:
+            return failure
+        # A wasmtime_func_t is the store's id and what a reference is when it is raw.
+        externs = memoryview((ctypes.c_uint64 * (_EXTERN_WORDS * count)).from_address(to)).cast("B").cast("Q")
+        kind: int = self._ffi.WASMTIME_EXTERN_FUNC.value
+        store: int = ctypes.c_uint64.from_address(func).value
+        externs[0::_EXTERN_WORDS] = _words([kind] * count)
+        externs[1::_EXTERN_WORDS] = _words([store] * count)
+        externs[2::_EXTERN_WORDS] = memoryview(values).cast("B").cast("Q")[::2]
+        return None
 
     def set_table(self, context: int, table: int, index: int, func: int) -> None:
         """Put a function into a table.
@@ -382,66 +432,13 @@ class Instances:
             raise self._failure(error, None)
 
 
+def _words(numbers: list[int]) -> memoryview:
+    return memoryview(array("Q", numbers))
+
+
 def _expect(what: str, got: object, wanted: object) -> None:
     if got != wanted:
         raise RuntimeError(f"{what}: expected {wanted!r}, got {got!r}")
-
-
-class Exports:
-    """Gets exports of the same names of many instances: with arguments made beforehand, a call takes half the time.
-
-    Attributes:
-        count: How many they are.
-    """
-
-    def __init__(self, instances: Instances, names: Sequence[bytes]) -> None:
-        """Prepare.
-
-        Args:
-            instances: The C functions.
-            names: Their names, UTF-8.
-        """
-        library: Any = ctypes.PyDLL(None, handle=instances._ffi.dll._handle)
-        self._get = library["wasmtime_instance_export_get"]
-        self._get.restype = ctypes.c_bool
-        self._lock = threading.Lock()
-        self.count = len(names)
-        self._names = [ctypes.create_string_buffer(name) for name in names]
-        self._externs, self._first = instances.externs(len(names))
-        self._extern_size = instances.extern_size
-        self._size = self.count * self._extern_size
-        self._calls = [
-            (
-                ctypes.c_void_p(ctypes.addressof(name)),
-                ctypes.c_size_t(len(name) - 1),
-                ctypes.c_void_p(self._first + index * instances.extern_size),
-            )
-            for index, name in enumerate(self._names)
-        ]
-
-    def copy(self, context: int, instance: Any, to: int, rest_to: int = 0, head: int = 0) -> None:
-        """Get them all.
-
-        Args:
-            context: The store's.
-            instance: The instance.
-            to: Address of the externs for the first ones.
-            rest_to: Address of the externs for the others; 0 if they follow.
-            head: How many the first ones are.
-
-        Raises:
-            KeyError: If one is not there.
-        """
-        store, made = ctypes.c_void_p(context), ctypes.c_void_p(ctypes.addressof(instance))
-        get = self._get
-        with self._lock:
-            for name, length, item in self._calls:
-                if not get(store, made, name, length, item):
-                    raise KeyError(name)
-            size = head * self._extern_size if rest_to else self._size
-            ctypes.memmove(to, self._first, size)
-            if rest_to:
-                ctypes.memmove(rest_to, self._first + size, self._size - size)
 
 
 class WasiClock:

@@ -8,18 +8,21 @@ import logging
 import os
 import struct
 import sys
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import wasmtime
+from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from tests.support import collector_double as double
 from tests.support.telemetry import Telemetry
 from wasmscope.host_shim import Limits
 from wasmscope.host_shim._collector import Collectors, Drained, GuestLink, StoreCollector
-from wasmscope.host_shim._control import CollectorSettings
+from wasmscope.host_shim._control import REASONS, CollectorSettings
 from wasmscope.host_shim._link import Binding
 from wasmscope.host_shim._modules import Modules
 from wasmscope.host_shim._plan import plan_imports
@@ -772,6 +775,23 @@ class TestFuel:
                     collector.write_scratch(bytes(double.SCRATCH_BYTES + 1))
                 assert store.get_fuel() == fuel
 
+    def test_linking(self, kit: Kit) -> None:
+        """To link a guest costs nothing either, also in the middle of its start function."""
+        with wasmtime.Store(engine_with(consume_fuel=True)) as store:
+            link, _ = kit.guest(store, GUEST)
+            assert link.is_bound
+            assert not link.is_live
+            assert store.get_fuel() == 0
+            store.set_fuel(1_000)
+            kit.guest(store, STARTING)
+            start = 1_000 - store.get_fuel()
+            assert 0 < start < 300
+            store.set_fuel(1_000)
+            _, exports = kit.guest(store, GUEST)
+            exports["run"](store)
+            # What making an instance costs by itself, and the stub's call of the host.
+            assert 1_000 - store.get_fuel() < start < 1_040 - store.get_fuel()
+
     def test_inside(self, kit: Kit) -> None:
         """So it is in the middle of a guest's call."""
         with wasmtime.Store(engine_with(consume_fuel=True)) as store:
@@ -839,6 +859,8 @@ class TestEpoch:
             _, exports = kit.guest(store, GUEST)
             collector = kit.collector(store)
             engine.increment_epoch()
+            link, _ = kit.guest(store, GUEST)
+            assert not link.is_live
             assert collector.call("span_exit", 1, 2) == 0
             assert calls(collector) == [("span_exit", (1, 2))]
             with pytest.raises(wasmtime.Trap, match="interrupt"):
@@ -889,8 +911,6 @@ class TestClock:
         return config
 
     def assert_works(self, collector: StoreCollector) -> None:
-        import time
-
         before = time.time_ns()
         now = collector.call("now")
         assert before <= now <= time.time_ns()
@@ -1109,7 +1129,7 @@ class TestProbe:
     ) -> None:
         """Where wasmtime's inner parts are not as they are known, there are no collectors, and it is said."""
         caplog.set_level(logging.INFO, "wasmscope.host_shim")
-        monkeypatch.setattr(Instances, "later", lambda *_: iter(()))
+        monkeypatch.setattr(Instances, "between", lambda *_: iter(()))
         kit = Kit(telemetry)
         with wasmtime.Store(wasmtime.Engine()) as store:
             assert kit.collectors.of(store) is None
@@ -1131,3 +1151,132 @@ class TestProbe:
 
         monkeypatch.setattr(_ffi, "dll", Library())
         assert Instances.load(native) is None
+
+
+SPANS = """(import "wasmscope_v1" "span_start" (func $start (param i32 i32 i32 i64 i32 i32 i32) (result i64)))
+    (import "wasmscope_v1" "span_end" (func $end (param i64)))"""
+
+
+class TestReal:
+    """With the collector that comes with the package."""
+
+    @pytest.fixture
+    def kit(self, telemetry: Telemetry) -> Kit:
+        return Kit(telemetry, modules=real_modules())
+
+    def test_log(self, kit: Kit, store: wasmtime.Store) -> None:
+        """A guest's log record comes out as OTLP, also out of its start function, and then nothing waits any more."""
+        link, exports = kit.guest(store, STARTING)
+        exports["run"](store)
+        collector = kit.collector(store)
+        assert collector.u32(collector.control + 140) > 0
+        drained = collector.drain(link.number)
+        records = ScopeLogs.FromString(drained.logs).log_records
+        assert [(r.body.string_value, r.severity_number) for r in records] == [("start", 9)] * 2
+        assert drained.log_count == 2
+        assert collector.u32(collector.control + 140) == 0
+        assert collector.drain(link.number) == Drained(b"", 0, b"", 0, b"")
+
+    def test_span(self, kit: Kit, store: wasmtime.Store) -> None:
+        """A guest's span comes out as OTLP, with the time of the machine, under what the store's seed gives."""
+        text = f"""(module {SPANS} (memory (export "memory") 1) (data (i32.const 100) "work")
+            (func (export "run") (call $end (call $start (i32.const 0) (i32.const 100) (i32.const 4) (i64.const -1)
+                (i32.const 3) (i32.const 0) (i32.const 0)))))"""
+        link, exports = kit.guest(store, text)
+        before = time.time_ns()
+        for _ in range(3):
+            exports["run"](store)
+        after = time.time_ns()
+        drained = kit.collector(store).drain(link.number)
+        spans = ScopeSpans.FromString(drained.spans).spans
+        assert [(span.name, span.kind) for span in spans] == [("work", 3)] * 3
+        assert all(before <= s.start_time_unix_nano <= s.end_time_unix_nano <= after for s in spans)
+        assert len({span.span_id for span in spans} | {span.trace_id for span in spans}) == 6
+
+    def test_two_guests(self, kit: Kit, store: wasmtime.Store) -> None:
+        """Each guest's records wait for themselves."""
+        links = [kit.guest(store, logger(text)) for text in ("one", "two")]
+        for _, exports in links:
+            exports["run"](store)
+        for (link, _), text in zip(links, ("one", "two"), strict=True):
+            drained = kit.collector(store).drain(link.number)
+            records = ScopeLogs.FromString(drained.logs).log_records
+            assert [record.body.string_value for record in records] == [text]
+
+    def test_full(self, telemetry: Telemetry, store: wasmtime.Store) -> None:
+        """When a buffer is full the host drains it in the middle of the guest's run, and nothing is lost."""
+        kit = Kit(telemetry, modules=real_modules(), buffer_bytes=512)
+        seen: list[str] = []
+
+        def drain(collector: StoreCollector, op: int, number: int) -> int:
+            assert op == 1
+            records = ScopeLogs.FromString(collector.drain(number).logs).log_records
+            seen.extend(record.body.string_value for record in records)
+            return 0
+
+        kit.on_host = drain
+        text = f"""(module {LOG} (memory (export "memory") 1) (func (export "run") (param $n i32)
+            (loop $l (i32.store8 (i32.const 100) (local.get $n)) {say("x")}
+                (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"""
+        link, exports = kit.guest(store, text)
+        exports["run"](store, 100)
+        assert len(kit.asked) > 5
+        drain(kit.collector(store), 1, link.number)
+        assert seen == [chr(number) for number in range(100, 0, -1)]
+
+    def test_any_fuel(self, kit: Kit) -> None:
+        """A guest that runs out of fuel anywhere in a telemetry call loses that record at most; it is counted once."""
+        with wasmtime.Store(engine_with(consume_fuel=True)) as store:
+            link, exports = kit.guest(store, GUEST)
+            collector = kit.collector(store)
+            store.set_fuel(100_000)
+            # The first one gets the guest's buffer.
+            exports["run"](store)
+            collector.drain(link.number)
+            store.set_fuel(100_000)
+            exports["run"](store)
+            cost = 100_000 - store.get_fuel()
+            collector.drain(link.number)
+            interrupted = link.block + 128 + 4 * INTERRUPTED
+            for fuel in range(cost + 40):
+                before = collector.u32(interrupted)
+                store.set_fuel(fuel)
+                try:
+                    exports["run"](store)
+                except wasmtime.Trap as trap:
+                    assert trap.trap_code is wasmtime.TrapCode.OUT_OF_FUEL
+                # What a trap left is put right by the next call, whoever makes it.
+                store.set_fuel(100_000)
+                if fuel % 2:
+                    exports["ask"](store, 0)
+                else:
+                    collector.call("frame_end")
+                assert collector.u64(collector.control) == 0
+                lost = collector.u32(interrupted) - before
+                records = ScopeLogs.FromString(collector.drain(link.number).logs).log_records
+                assert [record.body.string_value for record in records] in ([], ["hello"])
+                assert len(records) + lost <= 1
+            store.set_fuel(100_000)
+            exports["run"](store)
+            assert 100_000 - store.get_fuel() == cost
+            assert collector.drain(link.number).log_count == 1
+
+    def test_memory(self, kit: Kit) -> None:
+        """The collector of a small guest touches less than a mebibyte."""
+        with wasmtime.Store(wasmtime.Engine()) as store:
+            link, exports = kit.guest(store, GUEST)
+            for _ in range(1_000):
+                exports["run"](store)
+                kit.collector(store).drain(link.number)
+            collector = kit.collector(store)
+            size = collector._collectors.native.memory_data_size(collector._context, collector._memory)
+            assert size <= 1 << 20
+
+
+INTERRUPTED = REASONS.index("interrupted")
+
+
+@functools.cache
+def real_modules() -> Modules:
+    """Compiled once: it takes a while."""
+    return Modules()

@@ -124,7 +124,7 @@ class Rig:
         self.forget()
 
     def bind(self) -> None:
-        names = ("__stack_pointer", "memory", *COLLECTOR_FUNCTIONS)
+        names = (*COLLECTOR_FUNCTIONS, "__stack_pointer", "memory")
         imports: list[Any] = [self.collector[name] for name in names]
         imports += [self._host, self.trampolines["table"], self.trampolines["guest"]]
         if self.guest is not None:
