@@ -394,5 +394,11 @@ class Collector:
         self.u64(152, 0)
         return self.recorded
 
+    def take(self) -> Recorded:
+        """Give what was taken since the last time."""
+        taken = self.drain()
+        self.recorded = Recorded()
+        return taken
+
     def _address(self, guest: int) -> int:
         return int(self.call("guest_address", guest))
