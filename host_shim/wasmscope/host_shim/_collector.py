@@ -14,7 +14,7 @@ import struct
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
@@ -78,7 +78,7 @@ class Drained:
     logs: bytes
     log_count: int
     metrics: bytes
-    counters: tuple[int, ...] = (0,) * 6
+    counters: tuple[int, ...] = field(default=(0,) * 6, compare=False)
 
 
 class Collectors:

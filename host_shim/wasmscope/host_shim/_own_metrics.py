@@ -99,9 +99,7 @@ def observe_pipeline(meter: Meter, pipeline: ObservedPipeline) -> None:
     """
     reference = weakref.ref(pipeline)
 
-    def flow(
-        **pick: Callable[[Flow], float],
-    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def flow(**pick: Callable[[Flow], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def callback(_options: CallbackOptions) -> Iterable[Observation]:
             alive = reference()
             for (module, tenant), counted in ({} if alive is None else alive.flow()).items():
@@ -165,7 +163,7 @@ def observe_pipeline(meter: Meter, pipeline: ObservedPipeline) -> None:
         "s",
         "Wall time of handing records on, in guests' threads",
     )
-    counter("wasmscope.dropped", [dropped], "{record}", "Records that were lost after they left the collector, by reason")
+    counter("wasmscope.dropped", [dropped], "{record}", "Records that were lost after that, by reason")
     counter("wasmscope.sent", [sent(lambda s: s.sent)], "{record}", "Records that the endpoint took")
     counter("wasmscope.sent.bytes", [sent(lambda s: s.request_bytes)], "By", "Requests, before compression")
     counter("wasmscope.export.requests", [sent(lambda s: s.requests)], "{request}", "Requests, retries included")
