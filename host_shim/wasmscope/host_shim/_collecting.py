@@ -33,6 +33,7 @@ from wasmscope.host_shim._packer import pack_attributes
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
 from wasmscope.host_shim._spans import RunningCalls
+from wasmscope.host_shim._store_watch import watch_stores
 from wasmscope.host_shim._wasmtime_ffi import Native
 
 __all__ = ["LEFT_OPEN", "Collecting"]
@@ -99,6 +100,8 @@ class Collecting:
         silent = _Silent("", None, RejectionTotals())
         self._packed = Packed(limits, silent)
         self._silent = silent
+        # Now, and not with the first guest: its store is there by then, and would have to do with Python's clock.
+        watch_stores()
 
     def guest(self, store: wasmtime.Store, plan: ImportPlan, guest: Guest, live: Live) -> CollectedGuest | None:
         """Link a guest that is about to be instantiated to its store's collector.

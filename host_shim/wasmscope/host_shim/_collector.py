@@ -55,6 +55,7 @@ _OUT: Final = struct.Struct("<8I")
 _BLOCK: Final = struct.Struct("<8I6Q")
 _WORD: Final = struct.Struct("<Q")
 _HALF: Final = struct.Struct("<I")
+_SCRATCH: Final = struct.Struct("<II")
 # The arguments of a call that Python serves: 64 bits each.
 _SLOTS: Final = {"i": "Q", "l": "q", "d": "d", "p": "Q"}
 _ARGS: Final = tuple(struct.Struct("<" + "".join(_SLOTS[kind] for kind in FUNCTIONS[name].params)) for name in NAMES)
@@ -413,9 +414,13 @@ class StoreCollector:
         """
         if self.u64(self.control) == _BUSY:
             self.call("recover")
-        if len(data) > self.u32(self.control + Control.SCRATCH_CAPACITY) and not self.call("reserve", len(data)):
-            return False
-        self.write(self.u32(self.control + Control.SCRATCH_POINTER), data)
+        size = len(data)
+        pointer, capacity = _SCRATCH.unpack_from(self._space, self.base + self.control + Control.SCRATCH_POINTER)
+        if size > capacity:
+            if not self.call("reserve", size):
+                return False
+            pointer = self.u32(self.control + Control.SCRATCH_POINTER)
+        ctypes.memmove(self.base + pointer, data, size)
         return True
 
     def drain(self, number: int) -> Drained:

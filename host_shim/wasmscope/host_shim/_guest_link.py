@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import wasmtime
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from wasmscope.host_shim._guest import Guest
 
 __all__ = ["GuestLink"]
+
+_INDEX: Final = {name: index for index, name in enumerate(NAMES)}
+# So many functions are got one by one in less time than all at once.
+_FEW: Final = 8
 
 
 class GuestLink:
@@ -60,11 +64,16 @@ class GuestLink:
         self._instance = collector.instantiate(module, collector._host, 1, tables=1)
         # What the glue imports: the table, the guest's number, and the place of its memory. Then the functions.
         self._items, self._first = instances.externs(3 + len(NAMES))
+        functions = self._first + 3 * size
         instances.export(context, self._instance, b"table", self._first)
         instances.export(context, self._instance, b"guest", self._first + size)
-        collector.roll(self._instance, len(NAMES), self._first + 3 * size)
-        self.imports = {name: instances.func_at(self._items, 3 + NAMES.index(name)) for name in plan.abi}
-        if not collector.write_scratch(base):
+        if len(plan.abi) > _FEW:
+            collector.roll(self._instance, len(NAMES), functions)
+        else:
+            for name in plan.abi:
+                instances.export(context, self._instance, name.encode(), functions + _INDEX[name] * size)
+        self.imports = {name: instances.func_at(self._items, 3 + _INDEX[name]) for name in plan.abi}
+        if base and not collector.write_scratch(base):
             raise UnsuitableError("the collector has no memory left")
         self.number = collector.call("guest", int(not has_memory), len(base))
         if self.number < 0:
@@ -171,5 +180,5 @@ class GuestLink:
             if item.server == "abi":
                 func = self._live(store, item)
                 address = ctypes.addressof(func._func)
-                instances.set_table(collector._context, table, NAMES.index(item.name), address)
+                instances.set_table(collector._context, table, _INDEX[item.name], address)
         self.is_bound = self.is_live = True
