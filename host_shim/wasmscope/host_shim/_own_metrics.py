@@ -126,8 +126,8 @@ def observe_pipeline(meter: Meter, pipeline: ObservedPipeline) -> None:
         stats = alive.sent()
         for signal, name in () if stats is None else _NAMES.items():
             of_signal: SignalStats = getattr(stats, name)
-            for reason, count in of_signal.dropped.items():
-                counts[signal, reason] = counts.get((signal, reason), 0) + count
+            for why, count in of_signal.dropped.items():
+                counts[signal, why] = counts.get((signal, why), 0) + count
         for (signal, reason), count in counts.items():
             yield Observation(count, {"signal": signal, "reason": reason})
 
