@@ -185,15 +185,17 @@ class CollectedGuest:
         """Take what is in the buffers and pass it on."""
         self._sink.deliver(self.calls.collector.drain(self.number))
 
-    def take(self, drained: Drained, rejected: tuple[int, ...]) -> None:
-        """Pass on the last of it.
+    def pass_on(self, drained: Drained) -> None:
+        """Pass on what was in the buffers."""
+        self._sink.deliver(drained)
+
+    def finish(self, rejected: tuple[int, ...]) -> None:
+        """Take note that nothing more comes.
 
         Args:
-            drained: What was in the buffers.
-            rejected: The counters of rejections.
+            rejected: The counters of rejections as they were last.
         """
         self.count_rejections(rejected)
-        self._sink.deliver(drained)
         self._sink.close()
 
     def close(self) -> None:
@@ -244,6 +246,8 @@ class StoreCalls:
         self._frames = 0
         self._rejected = 0
         self._states: dict[int, TraceState] = {}
+        # What is taken while the store goes, to be passed on afterwards.
+        self._last: list[tuple[CollectedGuest, Drained]] | None = None
 
     # Calls.
 
@@ -367,25 +371,35 @@ class StoreCalls:
 
     def take(self) -> None:
         """Take what is in the buffers, also in the middle of a call."""
+        last = self._last
+        if last is not None:
+            last += [(guest, self.collector.drain(guest.number)) for guest in self.guests.values()]
+            return
         started = perf_counter_ns()
         for guest in self.guests.values():
             guest.deliver()
         self.passed_ns += perf_counter_ns() - started
 
-    def finish(self) -> Callable[[], None]:
-        """Take everything out, because the store goes; gives a function that passes it on.
+    def finish(self, reason: str) -> Callable[[], None]:
+        """End all spans and take everything out, because the store goes; gives a function that passes it on.
 
         Nothing is passed on here, for the garbage collector may be calling in the middle of anything.
+
+        Args:
+            reason: Why the spans end.
         """
-        collector = self.collector
-        taken: list[tuple[CollectedGuest, Drained, tuple[int, ...]]] = []
+        taken = self._last = []
         for guest in self.guests.values():
-            collector.call("drain_metrics", guest.number)
-            taken.append((guest, collector.drain(guest.number), guest.rejected()))
+            guest.fail(0, reason, None, 0)
+            self.collector.call("drain_metrics", guest.number)
+        self.take()
+        rejected = [(guest, guest.rejected()) for guest in self.guests.values()]
 
         def deliver() -> None:
-            for guest, drained, rejected in taken:
-                guest.take(drained, rejected)
+            for guest, drained in taken:
+                guest.pass_on(drained)
+            for guest, counts in rejected:
+                guest.finish(counts)
 
         return deliver
 

@@ -183,13 +183,13 @@ class Collecting:
 
     def _closing(self, collector: StoreCollector) -> None:
         """Hear that a store is about to go."""
-        calls = self._stores.pop(collector, None)
+        calls = self._stores.get(collector)
         if calls is None:
             return
+        # While it is still known: the collector may ask for room meanwhile.
+        deliver = calls.finish(LEFT_OPEN)
+        self._stores.pop(collector, None)
         self.calls.pop(calls.store_key, None)
-        for guest in calls.guests.values():
-            guest.fail(0, LEFT_OPEN, None, 0)
-        deliver = calls.finish()
         if not self._later(deliver):
             deliver()
 
