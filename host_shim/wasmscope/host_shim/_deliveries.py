@@ -81,6 +81,7 @@ class Deliveries:
         logger_provider: LoggerProvider | None,
         *,
         obstacle: str | None,
+        clock_uses: int = 1,
     ) -> None:
         """Prepare.
 
@@ -91,6 +92,7 @@ class Deliveries:
             meter_provider: For metrics; likewise.
             logger_provider: For logs; likewise.
             obstacle: Why no collector may be used, or None.
+            clock_uses: How many time stamps one look at the clock may serve.
 
         Raises:
             ConfigurationError: If what is chosen is no delivery, or cannot be.
@@ -99,6 +101,9 @@ class Deliveries:
             raise ConfigurationError(f"delivery={chosen!r}: one of {', '.join(get_args(DeliveryName))}, or None")
         if obstacle is not None and chosen in {"sdk", "otlp"}:
             raise ConfigurationError(f"delivery={chosen!r} cannot be with {obstacle}: leave one of them out")
+        if clock_uses < 1:
+            raise ConfigurationError(f"clock_uses={clock_uses}: each look at the clock serves one time stamp at least")
+        self._clock_uses = clock_uses
         self._chosen = chosen
         self._obstacle = obstacle
         self._tracer_provider = tracer_provider
@@ -156,6 +161,7 @@ class Deliveries:
             remote_sampled_policy=certain.remote_sampled,
             remote_unsampled_policy=certain.remote_unsampled,
             max_age_ns=_MAX_AGE_NS,
+            clock_uses=self._clock_uses - 1,
         )
 
     def sink(self, name: DeliveryName, identity: ModuleIdentity, decode: Decode) -> Sink:

@@ -29,7 +29,9 @@ REPOSITORY = Path(__file__).parents[3]
 def tables(bridge: Bridge) -> dict[str, int]:
     """How much the bridge keeps for instances. Private, because nothing public may show it."""
     natives = bridge._natives
+    collecting = bridge._collecting
     return {
+        "collectors": 0 if collecting is None else len(collecting._stores) + len(collecting.calls),
         "bindings": len(natives.bindings),
         "guests": len(natives._guests),
         "by_context": len(natives.by_context),
