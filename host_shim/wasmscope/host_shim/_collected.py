@@ -358,8 +358,10 @@ class StoreCalls:
             self._rejected = rejected
             self._count_rejections()
         if dirty:
-            for number in self.guests:
-                collector.call("drain_metrics", number)
+            for number, guest in self.guests.items():
+                # What does not fit into the buffer comes when that has been taken.
+                while collector.call("drain_metrics", number):
+                    guest.deliver()
         if out or dirty:
             self.take()
 
