@@ -14,14 +14,10 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from wasmscope.delivery import (
-    MetricChunk,
-    MetricSource,
-    MetricStreams,
     OtlpSender,
     Policy,
     SamplerPolicies,
     Scope,
-    SdkDelivery,
     SenderStats,
     policies,
     prefers_delta,
@@ -34,6 +30,7 @@ from wasmscope.host_shim._flow import CountedSink, Flow, FlowTotals
 from wasmscope.host_shim._signals import ModuleIdentity
 
 if TYPE_CHECKING:
+    from wasmscope.delivery import MetricChunk, SdkDelivery
     from wasmscope.host_shim._collector import Drained
 
 __all__ = ["Deliveries", "DeliveryName", "Sink"]
@@ -107,9 +104,9 @@ class Deliveries:
         self._chosen = chosen
         self._obstacle = obstacle
         self._tracer_provider = tracer_provider
-        self._sdk = SdkDelivery(
-            tracer_provider=tracer_provider, meter_provider=meter_provider, logger_provider=logger_provider
-        )
+        self._meter_provider = meter_provider
+        self._logger_provider = logger_provider
+        self._made_sdk: SdkDelivery | None = None
         self._flow = FlowTotals()
         self._lock = threading.Lock()
         self._sender = sender
@@ -126,7 +123,7 @@ class Deliveries:
             return "live"
         if self._chosen == "otlp" or (self._chosen is None and self._sender is not None):
             return "otlp"
-        if SdkDelivery.can_serve(self._tracer_provider):
+        if self._sdk().can_serve(self._tracer_provider):
             return "sdk"
         if self._chosen == "sdk":
             raise ConfigurationError(
@@ -137,12 +134,12 @@ class Deliveries:
 
     def policies(self) -> SamplerPolicies:
         """Say what is certain about the application's sampler."""
-        tracer = self._sdk.tracer(Scope("wasmscope", None))
+        tracer = self._sdk().tracer(Scope("wasmscope", None))
         return _DEFAULT_POLICIES if tracer is None else policies(tracer)
 
     def tracer(self, identity: ModuleIdentity) -> Any:
         """Give the SDK's tracer of a module, or None."""
-        return self._sdk.tracer(Scope(identity.name, identity.version))
+        return self._sdk().tracer(Scope(identity.name, identity.version))
 
     def settings(self, name: DeliveryName, min_severity: int) -> CollectorSettings:
         """Say how collectors are to behave.
@@ -177,8 +174,21 @@ class Deliveries:
             sender, metrics = self._otlp()
             sink = _OtlpSink(sender, metrics, identity, decode)
         else:
-            sink = _SdkSink(self._sdk, identity, decode)
+            sink = _SdkSink(self._sdk(), identity, decode)
         return CountedSink(sink, self._flow, identity.name, identity.tenant)
+
+    def _sdk(self) -> SdkDelivery:
+        with self._lock:
+            if self._made_sdk is None:
+                # Takes long to load, and not every program needs it.
+                from wasmscope.delivery import SdkDelivery
+
+                self._made_sdk = SdkDelivery(
+                    tracer_provider=self._tracer_provider,
+                    meter_provider=self._meter_provider,
+                    logger_provider=self._logger_provider,
+                )
+            return self._made_sdk
 
     def _otlp(self) -> tuple[OtlpSender, _Metrics]:
         with self._lock:
@@ -206,7 +216,8 @@ class Deliveries:
 
     def lost(self) -> dict[tuple[str, str], int]:
         """Give how many records were lost on this side of the sender, by signal and reason."""
-        lost = {(str(signal), str(reason)): count for (signal, reason), count in self._sdk.lost().items()}
+        sdk = self._made_sdk
+        lost = {(str(signal), str(reason)): count for (signal, reason), count in (sdk.lost() if sdk else {}).items()}
         metrics = self._metrics
         if metrics is not None and metrics.streams.dropped:
             key = ("metrics", "instrument_count")
@@ -242,6 +253,8 @@ class _OtlpSink:
     """Gives records to the sender as they are."""
 
     def __init__(self, sender: OtlpSender, metrics: _Metrics, identity: ModuleIdentity, decode: Decode) -> None:
+        from wasmscope.delivery import MetricSource
+
         self._scope = Scope(identity.name, identity.version)
         self._sender = sender
         self._metrics = metrics
@@ -283,6 +296,8 @@ class _Metrics:
     """What all guests measured: asked by the sender's thread."""
 
     def __init__(self) -> None:
+        from wasmscope.delivery import MetricStreams
+
         self.streams = MetricStreams(time.time_ns(), prefers_delta=prefers_delta(os.environ))
         self._lock = threading.Lock()
         self._waiting: set[_OtlpSink] = set()
