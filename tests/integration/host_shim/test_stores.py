@@ -31,7 +31,8 @@ def tables(bridge: Bridge) -> dict[str, int]:
     natives = bridge._natives
     collecting = bridge._collecting
     return {
-        "collectors": 0 if collecting is None else len(collecting._stores) + len(collecting.calls),
+        # A store that is open keeps its own.
+        "collectors": 0 if collecting is None else sum(not c.collector.is_open for c in collecting.calls.values()),
         "bindings": len(natives.bindings),
         "guests": len(natives._guests),
         "by_context": len(natives.by_context),
