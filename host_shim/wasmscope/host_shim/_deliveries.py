@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+from opentelemetry import trace
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
@@ -109,6 +110,7 @@ class Deliveries:
         self._made_sdk: SdkDelivery | None = None
         self._flow = FlowTotals()
         self._lock = threading.Lock()
+        self._looked_at: tuple[TracerProvider | None, bool] = (None, False)
         self._sender = sender
         self._owns_sender = False
         self._metrics: _Metrics | None = None
@@ -123,7 +125,7 @@ class Deliveries:
             return "live"
         if self._chosen == "otlp" or (self._chosen is None and self._sender is not None):
             return "otlp"
-        if self._sdk().can_serve(self._tracer_provider):
+        if self._is_sdk():
             return "sdk"
         if self._chosen == "sdk":
             raise ConfigurationError(
@@ -131,6 +133,15 @@ class Deliveries:
                 "global one before the first instance is made"
             )
         return "live"
+
+    def _is_sdk(self) -> bool:
+        # To find out takes as long as making an instance. The global provider may be set after the first one.
+        provider = self._tracer_provider or trace.get_tracer_provider()
+        known, is_sdk = self._looked_at
+        if known is not provider:
+            is_sdk = self._sdk().can_serve(provider)
+            self._looked_at = provider, is_sdk
+        return is_sdk
 
     def policies(self) -> SamplerPolicies:
         """Say what is certain about the application's sampler."""
