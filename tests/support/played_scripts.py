@@ -148,7 +148,12 @@ class _ByName(Sampler):
         decision = (Decision.RECORD_AND_SAMPLE, Decision.RECORD_AND_SAMPLE, Decision.DROP, Decision.RECORD_ONLY)[
             crc32(name.encode("utf-8", "replace")) % 4
         ]
-        added: dict[str, Any] = {"sampler.kind": str(kind), "sampler.attributes": len(attributes or {})}
+        state = trace.get_current_span(parent_context).get_span_context().trace_state.to_header()
+        added: dict[str, Any] = {
+            "sampler.kind": str(kind),
+            "sampler.attributes": len(attributes or {}),
+            "sampler.state": state,
+        }
         return SamplingResult(decision, {**(attributes or {}), **added})
 
     def get_description(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from time import perf_counter_ns
@@ -48,6 +49,7 @@ _DETAIL: Final = Struct("<I160s")
 _CONTEXT: Final = Struct("<16s8sBB6xI")
 _KEPT: Final = Struct("<16s8sBI")
 _TRACE_FLAGS: Final = 0x03
+_KNOWN_STATES: Final = 1_024
 _NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
 
 
@@ -245,7 +247,7 @@ class StoreCalls:
         """How long records took to be passed on, since `end` was last called."""
         self._frames = 0
         self._rejected = 0
-        self._states: dict[int, TraceState] = {}
+        self._states: OrderedDict[int, TraceState] = OrderedDict()
         # What is taken while the store goes, to be passed on afterwards.
         self._last: list[tuple[CollectedGuest, Drained]] | None = None
 
@@ -446,7 +448,14 @@ class StoreCalls:
         if not state:
             return 0
         raw = state.to_header().encode("utf-8", "replace")
-        return self.collector.call("tracestate", len(raw)) if self.collector.write_scratch(raw) else 0
+        number = self.collector.call("tracestate", len(raw)) if self.collector.write_scratch(raw) else 0
+        if number:
+            # Remembered here, because a sampler may look at it while the collector waits and cannot be asked.
+            self._states[number] = state
+            self._states.move_to_end(number)
+            if len(self._states) > _KNOWN_STATES:
+                self._states.popitem(last=False)
+        return number
 
     def change(self, guest: int, function: str, handle: int, *parts: str | int | Mapping[str, object]) -> None:
         """Do to a span what a function of the ABI does, for the host."""
