@@ -22,13 +22,11 @@ PROGRAM = """
   (import "wasmscope_v1" "span_end" (func $end (param i64)))
   (memory (export "memory") 1)
   (data (i32.const 1024) "I am at it")
-  (global $spins (mut i64) (i64.const 0))
   (func $tell
     (call $log (i32.const 0) (i32.const 9) (i64.const 0) (i32.const 1024) (i32.const 10) (i32.const 0) (i32.const 0)))
   (func (export "log") (call $tell))
   (func (export "span")
-    (call $end
-      (call $span (i32.const 0) (i32.const 1024) (i32.const 4) (i64.const 0) (i32.const 1) (i32.const 0) (i32.const 0))))
+    i32.const 0 i32.const 1024 i32.const 4 i64.const 0 i32.const 1 i32.const 0 i32.const 0 call $span call $end)
   (func (export "loop") (call $tell) (loop br 0)))
 """
 LOOPS = PROGRAM.replace('(func (export "loop")', "(start $loop) (func $loop")
@@ -163,9 +161,7 @@ class TestOtlp:
     @pytest.mark.parametrize("delivery", ["otlp", "sdk", "live"])
     def test_disabled(self, program: Path, delivery: str) -> None:
         """With OTEL_SDK_DISABLED the guest just runs, whatever the delivery."""
-        found = run_command(
-            "run", "-q", "--delivery", delivery, "--invoke", "span", program, OTEL_SDK_DISABLED="true"
-        )
+        found = run_command("run", "-q", "--delivery", delivery, "--invoke", "span", program, OTEL_SDK_DISABLED="true")
 
         assert (found.exit_code, found.stderr) == (0, "")
 

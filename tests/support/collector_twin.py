@@ -248,7 +248,13 @@ class Twin:
     def live_spans(self) -> list[dict[str, Any]]:
         spans = [span for span in self.telemetry.spans() if span.instrumentation_scope.name == "guest"]
         encoded: Message = encode_spans(spans)
-        return [self.span_data(s) for r in encoded.resource_spans for scope in r.scope_spans for s in scope.spans]
+        messages = [s for r in encoded.resource_spans for scope in r.scope_spans for s in scope.spans]
+        for span, message in zip(spans, messages, strict=True):
+            # The low bits are the W3C trace flags, says OTLP; the SDK's encoder leaves them out.
+            message.flags |= int(span.context.trace_flags)
+            for link, linked in zip(span.links, message.links, strict=True):
+                linked.flags |= int(link.context.trace_flags)
+        return [self.span_data(message) for message in messages]
 
     def live_logs(self) -> list[dict[str, Any]]:
         encoded: Message = encode_logs(self.telemetry.log_exporter.get_finished_logs())

@@ -204,4 +204,6 @@ def _cannot_be_otlp(options: RunOptions, obstacle: str | None) -> CommandError:
         reason = "the tree is to have it, too; add --quiet"
     else:
         reason = f"{obstacle}; add --otlp, or leave --delivery out"
-    return CommandError(f"--delivery otlp sends everything to an OTLP endpoint and nowhere else, but {reason}", exit_code=USAGE)
+    return CommandError(
+        f"--delivery otlp sends everything to an OTLP endpoint and nowhere else, but {reason}", exit_code=USAGE
+    )

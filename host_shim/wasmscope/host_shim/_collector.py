@@ -14,9 +14,8 @@ import struct
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import wasmtime
 
@@ -61,9 +60,8 @@ _SLOTS: Final = {"i": "Q", "l": "q", "d": "d", "p": "Q"}
 _ARGS: Final = tuple(struct.Struct("<" + "".join(_SLOTS[kind] for kind in FUNCTIONS[name].params)) for name in NAMES)
 
 
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """What waited in the collector for a guest.
+class Drained(NamedTuple):
+    """What waited in the collector for a guest. A tuple, because one is made for each call from the host.
 
     Attributes:
         spans: Fields of OTLP's ``ScopeSpans``, each a span.
@@ -430,16 +428,15 @@ class StoreCollector:
             number: The guest's number.
         """
         block = self.links[number].block
-        spans, span_bytes, span_count, logs, log_bytes, log_count, metrics, metric_bytes, *counters = (
-            _BLOCK.unpack_from(self._space, self.base + block)
-        )
+        values = _BLOCK.unpack_from(self._space, self.base + block)
+        spans, span_bytes, span_count, logs, log_bytes, log_count, metrics, metric_bytes = values[:8]
         drained = Drained(
             self.read(spans, span_bytes) if span_bytes else b"",
             span_count,
             self.read(logs, log_bytes) if log_bytes else b"",
             log_count,
             self.read(metrics, metric_bytes) if metric_bytes else b"",
-            tuple(counters),
+            values[8:],
         )
         _OUT.pack_into(self._space, self.base + block, spans, 0, 0, logs, 0, 0, metrics, 0)
         out = self.control + Control.OUT_BYTES

@@ -77,8 +77,7 @@ class FlowTotals:
         with self._lock:
             if sink in self._there:
                 del self._there[sink]
-                self._gone.setdefault(sink.key, Flow()).add(sink.flow)
-                sink.flow = Flow()
+                self._gone.setdefault(sink.key, Flow()).add(sink.take())
 
     def snapshot(self) -> dict[tuple[str, str | None], Flow]:
         """Give the totals so far, by module and tenant."""
@@ -87,7 +86,7 @@ class FlowTotals:
             for key, flow in self._gone.items():
                 totals.setdefault(key, Flow()).add(flow)
             for sink in self._there:
-                totals.setdefault(sink.key, Flow()).add(sink.flow)
+                totals.setdefault(sink.key, Flow()).add(sink.flow())
         return totals
 
 
@@ -96,10 +95,22 @@ class CountedSink:
 
     Attributes:
         key: The guest's module and tenant.
-        flow: What was counted since it was last taken into account.
     """
 
-    __slots__ = ("_before", "_is_closed", "_sink", "_totals", "flow", "key")
+    __slots__ = (
+        "_counters",
+        "_counters_taken",
+        "_delivery_ns",
+        "_is_closed",
+        "_log_bytes",
+        "_logs",
+        "_metric_bytes",
+        "_sink",
+        "_span_bytes",
+        "_spans",
+        "_totals",
+        "key",
+    )
 
     def __init__(self, sink: Sink, totals: FlowTotals, module: str, tenant: str | None) -> None:
         """Count for a sink.
@@ -111,40 +122,62 @@ class CountedSink:
             tenant: On whose behalf it runs, or None.
         """
         self.key = (module, tenant)
-        self.flow = Flow()
         self._sink = sink
         self._totals = totals
-        self._before: tuple[int, ...] = (0,) * 6
+        # What the guest told in its life, and how much of that has been taken into account already.
+        self._counters: tuple[int, ...] = (0,) * 6
+        self._counters_taken: tuple[int, ...] = (0,) * 6
         self._is_closed = False
+        self._reset()
         totals.enter(self)
+
+    def _reset(self) -> None:
+        self._spans = self._logs = self._span_bytes = self._log_bytes = self._metric_bytes = self._delivery_ns = 0
 
     def deliver(self, drained: Drained) -> None:
         """Hand on what was in the guest's buffers."""
+        started = perf_counter_ns()
+        self._sink.deliver(drained)
         if self._is_closed:
             # A guest whose instance was closed can still be called.
             self._is_closed = False
             self._totals.enter(self)
-        flow, now, before = self.flow, drained.counters, self._before
-        if now != before:
-            self._before = now
-            flow.spans_started += now[0] - before[0]
-            flow.spans_unsampled += now[1] - before[1]
-            flow.logs += now[3] - before[3]
-            flow.measurements += now[4] - before[4]
-        if drained.span_count:
-            flow.spans_out += drained.span_count
-            flow.span_bytes += len(drained.spans)
-        if drained.log_count:
-            flow.logs_out += drained.log_count
-            flow.log_bytes += len(drained.logs)
-        if drained.metrics:
-            flow.metric_bytes += len(drained.metrics)
-        started = perf_counter_ns()
-        self._sink.deliver(drained)
-        flow.delivery_ns += perf_counter_ns() - started
+        spans, span_count, logs, log_count, metrics, self._counters = drained
+        if span_count:
+            self._spans += span_count
+            self._span_bytes += len(spans)
+        if log_count:
+            self._logs += log_count
+            self._log_bytes += len(logs)
+        if metrics:
+            self._metric_bytes += len(metrics)
+        self._delivery_ns += perf_counter_ns() - started
 
     def close(self) -> None:
         """Take note that nothing more comes."""
         self._sink.close()
         self._is_closed = True
         self._totals.leave(self)
+
+    def flow(self) -> Flow:
+        """Give what was counted since it was last taken."""
+        now, before = self._counters, self._counters_taken
+        return Flow(
+            spans_started=now[0] - before[0],
+            spans_unsampled=now[1] - before[1],
+            logs=now[3] - before[3],
+            measurements=now[4] - before[4],
+            spans_out=self._spans,
+            logs_out=self._logs,
+            span_bytes=self._span_bytes,
+            log_bytes=self._log_bytes,
+            metric_bytes=self._metric_bytes,
+            delivery_ns=self._delivery_ns,
+        )
+
+    def take(self) -> Flow:
+        """Give the same, and begin anew."""
+        flow = self.flow()
+        self._counters_taken = self._counters
+        self._reset()
+        return flow

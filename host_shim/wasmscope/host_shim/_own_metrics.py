@@ -99,9 +99,7 @@ def observe_pipeline(meter: Meter, pipeline: ObservedPipeline) -> None:
     """
     reference = weakref.ref(pipeline)
 
-    def flow(
-        **pick: Callable[[Flow], float],
-    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def flow(**pick: Callable[[Flow], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def callback(_options: CallbackOptions) -> Iterable[Observation]:
             alive = reference()
             for (module, tenant), counted in ({} if alive is None else alive.flow()).items():
@@ -128,8 +126,8 @@ def observe_pipeline(meter: Meter, pipeline: ObservedPipeline) -> None:
         stats = alive.sent()
         for signal, name in () if stats is None else _NAMES.items():
             of_signal: SignalStats = getattr(stats, name)
-            for reason, count in of_signal.dropped.items():
-                counts[signal, reason] = counts.get((signal, reason), 0) + count
+            for why, count in of_signal.dropped.items():
+                counts[signal, why] = counts.get((signal, why), 0) + count
         for (signal, reason), count in counts.items():
             yield Observation(count, {"signal": signal, "reason": reason})
 
@@ -165,7 +163,7 @@ def observe_pipeline(meter: Meter, pipeline: ObservedPipeline) -> None:
         "s",
         "Wall time of handing records on, in guests' threads",
     )
-    counter("wasmscope.dropped", [dropped], "{record}", "Records that were lost after they left the collector, by reason")
+    counter("wasmscope.dropped", [dropped], "{record}", "Records that were lost after that, by reason")
     counter("wasmscope.sent", [sent(lambda s: s.sent)], "{record}", "Records that the endpoint took")
     counter("wasmscope.sent.bytes", [sent(lambda s: s.request_bytes)], "By", "Requests, before compression")
     counter("wasmscope.export.requests", [sent(lambda s: s.requests)], "{request}", "Requests, retries included")
