@@ -12,9 +12,17 @@ from wasmscope.host_shim import Limits
 
 SMALL = Limits(
     body_bytes=64, value_bytes=32, name_bytes=32, message_bytes=32, stack_bytes=32, key_bytes=16, attributes_bytes=256,
-    attributes=6, elements=8, depth=3, events=4, links=4, open_spans=6, span_depth=5, callsites=6, instruments=6,
-    attribute_sets=6, descriptor_bytes=128, kept_contexts=5, kept_bytes=4_000,
+    attributes=6, elements=8, depth=3, events=4, links=4, open_spans=12, span_depth=5, callsites=6, instruments=6,
+    attribute_sets=6, descriptor_bytes=128, kept_contexts=5, kept_bytes=6_000,
 )  # fmt: skip
+
+
+# What is called, and how often.
+CALLS = {
+    "start": 20, "end": 14, "enter": 8, "exit": 5, "log": 15, "attributes": 10, "event": 8, "link": 6, "status": 4,
+    "rename": 4, "exception": 6, "callsite": 5, "enabled": 1, "context": 4, "remote": 3, "begin": 3, "return": 3,
+    "fail": 1,
+}  # fmt: skip
 
 
 def step(twin: Twin, rng: random.Random) -> None:
@@ -42,18 +50,16 @@ def step(twin: Twin, rng: random.Random) -> None:
         if kind < 0.4:
             return 999_999, 999_999
         recent = twin.handles[-12:]
+        if rng.random() < 0.7:
+            recent = [pair for pair in twin.handles[-60:] if pair[0] in live.spans._open]
         return rng.choice(recent) if recent else (0, 0)
 
     site = rng.choice([*twin.sites[-6:], (77, 77)]) if rng.random() < 0.7 else (0, 0)
-    match rng.choices(
-        ["start", "end", "enter", "exit", "log", "attributes", "event", "link", "status", "rename", "exception", "callsite",
-         "enabled", "context", "remote", "begin", "return", "fail"],
-        [20, 14, 8, 5, 15, 10, 8, 6, 4, 4, 6, 5, 1, 4, 3, 3, 3, 1],
-    )[0]:  # fmt: skip
+    match rng.choices(list(CALLS), list(CALLS.values()))[0]:
         case "start":
             name, list_, parent, kind = text(), attrs(), handle(), rng.choice([0, 1, 2, 3, 4, 5, 6])
-            n, p = twin.place(name, list_)[:2], twin.place(name, list_)[2:]
-            got = live.span_start(site[0], *n, parent[0], kind, *p)
+            at, size, list_at, list_size = twin.place(name, list_)
+            got = live.span_start(site[0], at, size, parent[0], kind, list_at, list_size)
             twin.started(got, own.start(name, list_, site=site[1], context=parent[1], kind=kind))
         case "end":
             target = handle()
@@ -77,34 +83,34 @@ def step(twin: Twin, rng: random.Random) -> None:
             own.log(site[1], severity, parent[1], body, list_)
         case "attributes":
             target, list_ = handle(), attrs()
-            args = (live.span_attributes, target[0], *twin.place(list_))
-            twin.slow(*args) if own.attributes(target[1], list_) == 2 else args[0](*args[1:])
+            is_slow = own.attributes(target[1], list_) == 2
+            twin.both(is_slow, live.span_attributes, target[0], *twin.place(list_))
         case "event":
             target, name, list_ = handle(), text(), attrs()
-            args = (live.span_event, target[0], *twin.place(name, list_))
-            twin.slow(*args) if own.event(target[1], name, list_) == 2 else args[0](*args[1:])
+            is_slow = own.event(target[1], name, list_) == 2
+            twin.both(is_slow, live.span_event, target[0], *twin.place(name, list_))
         case "link":
             target, linked, list_ = handle(), handle(), attrs()
-            args = (live.span_link, target[0], linked[0], *twin.place(list_))
-            twin.slow(*args) if own.link(target[1], linked[1], list_) == 2 else args[0](*args[1:])
+            is_slow = own.link(target[1], linked[1], list_) == 2
+            twin.both(is_slow, live.span_link, target[0], linked[0], *twin.place(list_))
         case "status":
             target, code, name = handle(), rng.choice([0, 1, 2, 2, 3]), text()
-            args = (live.span_status, target[0], code, *twin.place(name))
-            twin.slow(*args) if own.status(target[1], code, name) == 2 else args[0](*args[1:])
+            is_slow = own.status(target[1], code, name) == 2
+            twin.both(is_slow, live.span_status, target[0], code, *twin.place(name))
         case "rename":
             target, name = handle(), text()
-            args = (live.span_rename, target[0], *twin.place(name))
-            twin.slow(*args) if own.rename(target[1], name) == 2 else args[0](*args[1:])
+            is_slow = own.rename(target[1], name) == 2
+            twin.both(is_slow, live.span_rename, target[0], *twin.place(name))
         case "exception":
             target, kind_, message, stack, list_ = handle(), text(), text(), text(), attrs()
-            args = (live.exception, target[0], *twin.place(kind_, message, stack, list_))
-            twin.slow(*args) if own.exception(target[1], kind_, message, stack, list_) == 2 else args[0](*args[1:])
+            is_slow = own.exception(target[1], kind_, message, stack, list_) == 2
+            twin.both(is_slow, live.exception, target[0], *twin.place(kind_, message, stack, list_))
         case "callsite":
             raw = random_callsite(rng)
             if len(raw) <= twin.limits.descriptor_bytes or twin.limits is SMALL:
-                found = (live.callsite(*twin.place(raw)), own.callsite(raw))
-                assert (found[0] == 0) == (found[1] == 0), (raw, found, own.rejected(), twin.live_rejected())
-                twin.sites.append(found)
+                ids = (live.callsite(*twin.place(raw)), own.callsite(raw))
+                assert (ids[0] == 0) == (ids[1] == 0), (raw, ids, own.rejected(), twin.live_rejected())
+                twin.sites.append(ids)
         case "enabled":
             assert live.enabled(site[0]) == own.enabled(site[1])
         case "context":

@@ -22,8 +22,66 @@ from wasmscope.host_shim import Limits
 __all__ = ["MODULE", "NO_ROOM", "OUTSIDE", "REASONS", "Collector", "Recorded", "attributes_of", "value_of"]
 
 MODULE = Path(__file__).parents[2] / "host_shim/wasmscope/host_shim/_collector.wasm"
-REASONS = ["-", "no_memory", "out_of_bounds", "utf8", "attribute", "attribute_type", "attribute_field", "attribute_reserved", "attribute_key", "attributes_size", "attribute_count", "attribute_elements", "attribute_depth", "severity", "kind", "status", "ended", "not_entered", "descriptor", "callsite", "instrument", "attribute_set", "handle", "traceparent", "tracestate", "measurement", "event_count", "link_count", "open_spans", "span_depth", "callsite_count", "instrument_count", "kept_bytes", "internal", "interrupted", "buffer_full"]
-LIMITS = ["body_bytes", "value_bytes", "name_bytes", "message_bytes", "stack_bytes", "key_bytes", "attributes_bytes", "attributes", "elements", "depth", "events", "links", "open_spans", "span_depth", "callsites", "instruments", "attribute_sets", "descriptor_bytes", "kept_bytes", "kept_contexts"]
+REASONS = [
+    "-",
+    "no_memory",
+    "out_of_bounds",
+    "utf8",
+    "attribute",
+    "attribute_type",
+    "attribute_field",
+    "attribute_reserved",
+    "attribute_key",
+    "attributes_size",
+    "attribute_count",
+    "attribute_elements",
+    "attribute_depth",
+    "severity",
+    "kind",
+    "status",
+    "ended",
+    "not_entered",
+    "descriptor",
+    "callsite",
+    "instrument",
+    "attribute_set",
+    "handle",
+    "traceparent",
+    "tracestate",
+    "measurement",
+    "event_count",
+    "link_count",
+    "open_spans",
+    "span_depth",
+    "callsite_count",
+    "instrument_count",
+    "kept_bytes",
+    "internal",
+    "interrupted",
+    "buffer_full",
+]
+LIMITS = [
+    "body_bytes",
+    "value_bytes",
+    "name_bytes",
+    "message_bytes",
+    "stack_bytes",
+    "key_bytes",
+    "attributes_bytes",
+    "attributes",
+    "elements",
+    "depth",
+    "events",
+    "links",
+    "open_spans",
+    "span_depth",
+    "callsites",
+    "instruments",
+    "attribute_sets",
+    "descriptor_bytes",
+    "kept_bytes",
+    "kept_contexts",
+]
 OUTSIDE = -1
 """For a range: bytes of it are outside of the guest's memory."""
 NO_ROOM = -2
@@ -53,6 +111,16 @@ def attributes_of(pairs: Sequence[KeyValue]) -> dict[str, Any]:
     found = {pair.key: value_of(pair.value) for pair in pairs}
     assert len(found) == len(pairs), [pair.key for pair in pairs]
     return found
+
+
+def _bytes(item: bytes | str | dict[str, Any]) -> bytes:
+    match item:
+        case bytes():
+            return item
+        case str():
+            return item.encode()
+        case _:
+            return packing.attributes(item)
 
 
 class Recorded:
@@ -93,7 +161,7 @@ class Collector:
         self.store = store = wasmtime.Store(engine)
         if fuel is not None:
             store.set_fuel(fuel)
-        self.module = module or wasmtime.Module.from_file(engine, str(MODULE))
+        self.module = module or wasmtime.Module(engine, MODULE.read_bytes())
         self.calls: list[tuple[int, int]] = []
         self.recorded = Recorded()
         self.now_ns = 1_000_000
@@ -107,7 +175,9 @@ class Collector:
             "wasi_snapshot_preview1", "clock_time_get", wasmtime.FuncType([i32, i64, i32], [i32]), self._clock
         )
         self._exports = linker.instantiate(store, self.module).exports(store)
-        self._memory: wasmtime.Memory = self._exports["memory"]
+        memory = self._exports["memory"]
+        assert isinstance(memory, wasmtime.Memory)
+        self._memory = memory
         self.control = self.call("control")
         limits = limits or Limits()
         assert {field.name for field in fields(limits)} - {"line_bytes"} == set(LIMITS)
@@ -191,18 +261,12 @@ class Collector:
             if isinstance(item, int):
                 lengths.append(item)
                 continue
-            raw = (
-                item
-                if isinstance(item, bytes)
-                else item.encode()
-                if isinstance(item, str)
-                else packing.attributes(item)
-            )
+            raw = _bytes(item)
             lengths.append(len(raw))
             cap = caps[index] if index < len(caps) else None
             data += raw if cap is None else raw[: cap + 1]
-        if len(data) > self.u32(180):
-            assert self.call("reserve", len(data)) == 1
+        if len(data) > self.u32(180) and not self.call("reserve", len(data)):
+            return [NO_ROOM] * len(ranges)
         self.write(self.u32(176), data)
         return lengths
 

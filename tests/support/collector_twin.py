@@ -26,7 +26,7 @@ from wasmscope.host_shim._rejections import Rejections, RejectionTotals
 from wasmscope.host_shim._signals import ModuleIdentity, Signals
 from wasmscope.host_shim._spans import RunningCalls
 
-__all__ = ["Twin", "random_attributes", "random_callsite", "random_text"]
+__all__ = ["Twin", "comparable", "random_attributes", "random_callsite", "random_text"]
 
 _SIZE = 1 << 21
 
@@ -96,7 +96,7 @@ class Twin:
             min_severity=min_severity,
         )
         self.memory = _Memory()
-        self.live.attach_memory(self.memory)  # type: ignore[arg-type]
+        self.live.attach_memory(self.memory)
         self._caller = Caller(
             self.live,
             self.telemetry.tracer_provider.get_tracer("host"),
@@ -205,6 +205,13 @@ class Twin:
             if count != before.get(reason, 0):
                 self._slow[reason] = self._slow.get(reason, 0) + count - before.get(reason, 0)
 
+    def both(self, is_slow: bool, function: Any, *args: Any) -> None:
+        """A call of the live path that the collector has had, or left to it."""
+        if is_slow:
+            self.slow(function, *args)
+        else:
+            function(*args)
+
     def label(self, raw: bytes) -> str:
         return self._ids.get(raw, raw.hex())
 
@@ -219,14 +226,14 @@ class Twin:
             # The collector adds the trace flags, as OTLP says and the SDK's encoder does not.
             "flags": message.flags & 0x300,
             "trace_state": message.trace_state,
-            "attributes": _comparable(attributes_of(message.attributes)),
-            "events": [(e.name, _comparable(attributes_of(e.attributes))) for e in message.events],
+            "attributes": comparable(attributes_of(message.attributes)),
+            "events": [(e.name, comparable(attributes_of(e.attributes))) for e in message.events],
             "links": [
                 (
                     self.label(link.trace_id),
                     self.label(link.span_id),
                     link.flags,
-                    _comparable(attributes_of(link.attributes)),
+                    comparable(attributes_of(link.attributes)),
                 )
                 for link in message.links
             ],
@@ -240,14 +247,14 @@ class Twin:
             "span_id": self.label(message.span_id),
             "severity": (message.severity_number, message.severity_text),
             "body": value_of(message.body),
-            "attributes": _comparable(attributes_of(message.attributes)),
+            "attributes": comparable(attributes_of(message.attributes)),
             "flags": message.flags,
             "event_name": message.event_name,
             "has_times": message.time_unix_nano > 0 and message.observed_time_unix_nano > 0,
         }
 
     def live_spans(self) -> list[dict[str, Any]]:
-        spans = [span for span in self.telemetry.spans() if span.instrumentation_scope.name == "guest"]
+        spans = [span for span in self.telemetry.spans() if getattr(span.instrumentation_scope, "name", "") == "guest"]
         encoded: Message = encode_spans(spans)
         messages = [s for r in encoded.resource_spans for scope in r.scope_spans for s in scope.spans]
         for span, message in zip(spans, messages, strict=True):
@@ -269,7 +276,7 @@ class Twin:
         assert self.own.rejected() == self.live_rejected()
 
 
-def _comparable(attributes: dict[str, Any]) -> Any:
+def comparable(attributes: dict[str, Any]) -> Any:
     """Floats as bits, so that NaN is itself."""
     return {key: _bits(value) for key, value in sorted(attributes.items())}
 
@@ -298,8 +305,10 @@ def random_text(rng: random.Random, longest: int = 40) -> bytes:
     return bytes(rng.choice(b"ab\x80\xbf\xc3\xa4\xe2\x82\xac\xf0\x9f\xa6\x80\xff\xed\xa0") for _ in range(size))
 
 
-_KEYS = [b"a", b"b", b"key", b"http.request.method", b"http.request.header", b"code.file.path", b"wasm.tenant", b"wasmscope.x",
-         b"wasmscope", b"exception.type", b"exception.message", b"k1", b"k2", b"k3", b"k4", b"k5", b"k6", b"k7"]  # fmt: skip
+_KEYS = (
+    b"a b key http.request.method http.request.header code.file.path wasm.tenant wasmscope.x wasmscope exception.type "
+    b"exception.message k1 k2 k3 k4 k5 k6 k7"
+).split()
 
 
 def _random_value(rng: random.Random, depth: int = 0) -> bytes:

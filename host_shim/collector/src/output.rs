@@ -4,7 +4,7 @@ use crate::control::control;
 use crate::guests::{Guest, Output};
 use crate::heap;
 use crate::host;
-use crate::memory::{P, copy_loosely, move_bytes, w8};
+use crate::memory::{P, copy_loosely, fence, move_bytes, w8};
 use crate::operation;
 use crate::packed::{fix_length, varint};
 use crate::rejections::{BUFFER_FULL, KEPT_BYTES, reject};
@@ -67,7 +67,11 @@ fn make_room<const LOGS: bool>(guest: P<Guest>, bytes: u64) -> u32 {
     if wanted < u64::from(out.len) + bytes {
         wanted = u64::from(out.len) + bytes;
     }
-    if wanted > most && out.len != 0 {
+    if wanted <= most && replace::<LOGS>(guest, wanted) {
+        return out.ptr + out.len;
+    }
+    // It may not grow, or cannot: the host has to take what waits.
+    if out.len != 0 {
         host::full(guest.number);
         if bytes <= cap - u64::from(out.len) {
             return out.ptr + out.len;
@@ -76,28 +80,37 @@ fn make_room<const LOGS: bool>(guest: P<Guest>, bytes: u64) -> u32 {
             reject(guest, BUFFER_FULL);
             return 0;
         }
-        wanted = bytes;
     }
-    let block = if wanted > u64::from(heap::MAX_BYTES) {
-        0
-    } else {
-        heap::alloc(wanted as u32)
-    };
+    if replace::<LOGS>(guest, bytes) {
+        return out.ptr;
+    }
+    reject(guest, KEPT_BYTES);
+    0
+}
+
+/// Have a larger buffer; false if there is no memory.
+fn replace<const LOGS: bool>(guest: P<Guest>, bytes: u64) -> bool {
+    if bytes > u64::from(heap::MAX_BYTES) {
+        return false;
+    }
+    let bytes = bytes as u32;
+    let block = heap::alloc(bytes);
     if block == 0 {
-        reject(guest, KEPT_BYTES);
-        return 0;
+        return false;
     }
-    let (old, old_cap) = (out.ptr, cap as u32);
+    let (mut guest, mut out) = (guest, output::<LOGS>(guest));
+    let (old, old_cap) = (out.ptr, capacity::<LOGS>(guest));
     move_bytes(block, old, out.len);
-    let (mut guest, mut out) = (guest, out);
+    fence();
     out.ptr = block;
     if LOGS {
-        guest.logs_cap = heap::rounded(wanted as u32);
+        guest.logs_cap = heap::rounded(bytes);
     } else {
-        guest.spans_cap = heap::rounded(wanted as u32);
+        guest.spans_cap = heap::rounded(bytes);
     }
+    fence();
     heap::free(old, old_cap);
-    block + out.len
+    true
 }
 
 /// Write the head of a record of so many bytes; gives where they go.
