@@ -39,7 +39,7 @@ _I64: Final = struct.Struct("<q")
 _WORD: Final = struct.Struct("<Q")
 _HOST_ARGS: Final = struct.Struct("<I12xI12x")
 _CLOCK_ARGS: Final = struct.Struct("<32xI")
-_FETCH_ARGS: Final = struct.Struct("<I12xQ8xQ8xI12xI12x")
+_FETCH_ARGS: Final = struct.Struct("<I12xQ8xQ8xII")
 _GIVE_ARGS: Final = struct.Struct("<I12xQ8xI12x")
 
 

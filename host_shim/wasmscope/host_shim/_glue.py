@@ -81,8 +81,9 @@ _TARGETS: Final = {
 _IN_PYTHON: Final = ("baggage_get", "inject", "remote_context")
 _CONTEXT_BYTES: Final = 32
 _LONGEST: Final = 0x7FFF_FFFF_FFFF_FFFF
-# Guest; address and length; how many bytes to copy, and where to. Whether the range is there.
-_FETCH: Final = "(param i32 i64 i64 i32 i32) (result i32)"
+# Guest; address and length; how many bytes to copy, and in the upper half where to: with one parameter more, not all
+# would be passed in registers. Whether the range is there.
+_FETCH: Final = "(param i32 i64 i64 i64) (result i32)"
 # Guest; address of 32 bytes; where they are. 1 if they were written, 0 if they do not fit, 2 if there is no memory.
 _GIVE: Final = "(param i32 i64 i32) (result i32)"
 _NO_MEMORY: Final = 2
@@ -169,7 +170,7 @@ def glue(outline: Outline) -> str:
 ;; The host says whether it filled the table: what it cannot fill must not ask for ever.
 (func $fetch_early (type $fetch)
   (if (i64.eqz (call $host_call (i32.const {Op.BIND}) (local.get 0))) (then (return (i32.const 0))))
-  (call_indirect $t (type $fetch) (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)
+  (call_indirect $t (type $fetch) (local.get 0) (local.get 1) (local.get 2) (local.get 3)
     (i32.shl (local.get 0) (i32.const 1))))
 (func $give_early (type $give)
   (if (i64.eqz (call $host_call (i32.const {Op.BIND}) (local.get 0))) (then (return (i32.const 0))))
@@ -221,10 +222,12 @@ def reader(memory: str, *, is_first: bool) -> str:
 (import "guest" "memory" (memory $guest {"i64" if memory == "i64" else ""} 0))
 (import "collector" "memory" (memory $m 0))
 {place}
-(func $fetch (export "fetch") {_FETCH} (local $size i64)
+(func $fetch (export "fetch") {_FETCH} (local $size i64) (local $wanted i32) (local $to i32)
   (local.set $size {size})
   (if (i32.eqz {is_inside.format("(local.get 2)")}) (then (return (i32.const 0))))
-  (if (local.get 3) (then (memory.copy $m $guest (local.get 4) {address} (local.get 3))))
+  (if (local.tee $wanted (i32.wrap_i64 (local.get 3))) (then
+    (local.set $to (i32.wrap_i64 (i64.shr_u (local.get 3) (i64.const 32))))
+    (memory.copy $m $guest (local.get $to) {address} (local.get $wanted))))
   (i32.const 1))
 (func $give (export "give") {_GIVE} (local $size i64)
   (local.set $size {size})
@@ -320,7 +323,7 @@ class _Writer:
             return f"{head} (drop (call $host_call (i32.const {Op.FLUSH}) {self._guest})))\n"
         numbers = range(len(self._ranges))
         names = [f"{letter}{i} i64" for i in numbers for letter in "nw"]
-        local = "".join(f" (local ${n})" for n in (*names, "sum i64", "to i32", "found i64"))
+        local = "".join(f" (local ${n})" for n in (*names, "sum i64", "at i64", "to i32", "found i64"))
         # Both words of the control block at once: busy, and waiting for the host.
         busy = f"(i64.load offset={self._outline.constants['control']} (i32.const 0))"
         check = f"(if (i64.eqz {busy}) (then) (else (call $heal)))"
@@ -385,11 +388,9 @@ class _Writer:
             f"(call $c_reject {self._guest} {reason}) (i32.const 0)"
         )
 
-    def _fetch_one(self, index: int, wanted: str, to: str) -> str:
+    def _fetch_one(self, index: int, what: str) -> str:
         at, slot = self._pairs[index], self._slot.format(0)
-        return (
-            f"(call_indirect $t (type $fetch) {self._guest} {self._p(at)} (local.get $n{index}) {wanted} {to} {slot})"
-        )
+        return f"(call_indirect $t (type $fetch) {self._guest} {self._p(at)} (local.get $n{index}) {what} {slot})"
 
     def _fetch(self) -> str:
         """Have what is wanted of the ranges copied, one behind the other; what is not there gets the length -1."""
@@ -414,13 +415,15 @@ class _Writer:
         parts.append(
             f"(block $ready (if (i64.gt_u {total} {capacity}) (then (local.set $sum {there})\n"
             f"(if (i64.gt_u (local.get $sum) {capacity}) (then (if {no_room} (then {none} (br $ready)))))))\n"
-            f"(local.set $to {_control(self._outline, Control.SCRATCH_POINTER)})\n"
+            f"(local.set $at (i64.shl {self._limit(Control.SCRATCH_POINTER)} (i64.const 32)))\n"
         )
         for i, what in enumerate(self._ranges):
             n = f"(local.get $n{i})"
-            wanted = f"(i32.wrap_i64 (local.get $w{i}))"
-            fetch = self._fetch_one(i, wanted, "(local.get $to)")
-            move = f"(local.set $to (i32.add (local.get $to) {wanted}))" if i + 1 < len(self._ranges) else ""
+            wanted = f"(local.get $w{i})"
+            fetch = self._fetch_one(i, f"(i64.or (local.get $at) {wanted})")
+            move = f"(local.set $at (i64.add (local.get $at) (i64.shl {wanted} (i64.const 32))))"
+            if i + 1 == len(self._ranges):
+                move = ""
             fetched = f"(if {fetch} (then {move}) (else (local.set $n{i} (i64.const -1))))"
             if what in _WHOLES:
                 # Lengths are signed for the collector.
@@ -436,7 +439,7 @@ class _Writer:
     def _is_there(self, index: int) -> str:
         """Give how much is wanted of a range, or 0 if it is not all there."""
         wanted = f"(local.get $w{index})"
-        fetch = self._fetch_one(index, "(i32.const 0)", "(i32.const 0)")
+        fetch = self._fetch_one(index, "(i64.const 0)")
         # Nothing is wanted of what is empty or too long, wherever it is.
         return (
             f"(if (result i64) (i64.eqz {wanted}) (then (i64.const 0)) (else (select {wanted} (i64.const 0) {fetch})))"

@@ -146,7 +146,7 @@ class EngineModules:
         self.empty = wasmtime.Module(engine, _EMPTY)
         self.host_kind = _kind("i32 i32", "i64")
         self.clock_kind = _kind("i32 i64 i32", "i32")
-        self.fetch_kind = _kind("i32 i64 i64 i32 i32", "i32")
+        self.fetch_kind = _kind("i32 i64 i64 i64", "i32")
         self.give_kind = _kind("i32 i64 i32", "i32")
         with wasmtime.Store(engine) as store:
             self.counts_fuel = instances.fuel(store_address(store)) is not None
