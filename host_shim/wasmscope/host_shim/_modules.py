@@ -117,6 +117,7 @@ class EngineModules:
         stack_pointer: What ``__stack_pointer`` is when nothing of it runs.
         results: Types of its functions' results, by name: ``i32``, ``i64`` or the empty string.
         imports: What it imports, in order.
+        data: What its memory must hold before anything of it runs: addresses and bytes.
         empty: A module without anything.
         host_kind: The type of the host function.
         clock_kind: The type of the clock.
@@ -136,6 +137,7 @@ class EngineModules:
         self.stack_pointer = found.constants["__stack_pointer"]
         self.collector = modules.compile(engine, "collector", wasm)
         self.imports = found.imported
+        self.data = found.data
         self.results = {
             item.name: "".join(map(value_type_name, item.type.results))
             for item in self.collector.exports

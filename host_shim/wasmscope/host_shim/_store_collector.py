@@ -156,8 +156,12 @@ class StoreCollector:
             instances.export(context, self.instance, b"init", self.places + 3 * size)
             if modules.is_fixed:
                 self._fixed_base = self.base
-            data = collectors.configuration
-            ctypes.memmove(self.base + self.control + Control.LIMIT_BODY, data, len(data))
+            base = self.base
+            for address, data in (
+                *modules.data,
+                (self.control + Control.LIMIT_BODY, collectors.configuration),
+            ):
+                ctypes.memmove(base + address, data, len(data))
             seed = collectors.settings.seed or _random_seed
             self.call("init", *_SEED.unpack(seed()))
         except BaseException:
