@@ -475,6 +475,16 @@ class StoreCollector:
             self.owner.tell(f"telemetry takes the slower path, because a guest cannot be linked: {error}")
             return None
 
+    def add_guest(self, size: int, *, has_memory: bool) -> tuple[int, int]:
+        """Have the collector count one more guest; gives its number, or -1, and the address of its block.
+
+        Args:
+            size: Length of its attributes in the scratch area.
+            has_memory: Whether it has a memory.
+        """
+        number = self.call("wasmscope_guest", int(not has_memory), size)
+        return number, self._values[2] & 0xFFFFFFFF
+
     def charge(self, number: int, duration_s: float) -> None:
         """Charge time in Python to the call that a guest is in."""
         link = self.links.get(number)

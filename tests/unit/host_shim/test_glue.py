@@ -655,10 +655,11 @@ class TestWeld:
         rig = Rig()
         for names, roll in ((NAMES, ROLLS[False]), (NAMES, ROLLS[True]), (FURTHER, ROLLS[None])):
             found = rig._rolled(rig.collector, roll, (*names, *SETUP))
-            assert found["guest_address"](rig.store, 7) == double.BLOCK
-            assert last(rig) == ("guest_address", (7,))
-            found["init"](rig.store, 1, 2, 3, 4)
-            assert last(rig) == ("init", (1, 2, 3, 4))
+            before = found["wasmscope_guest"](rig.store, 1, 9)[0]
+            assert found["wasmscope_guest"](rig.store, 1, 9) == [before + 1, double.BLOCK]
+            assert rig.calls()[-2:] == [("guest", (1, 9)), ("guest_address", (before + 1,))]
+            found["recover"](rig.store)
+            assert last(rig) == ("recover", ())
             assert found["wasmscope_open"](rig.store, 1) == 1
 
     def test_outline(self) -> None:
