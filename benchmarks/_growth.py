@@ -15,7 +15,7 @@ from _report import Figure, Report
 from _subjects import Bench
 from _timing import Timed, time_together
 
-__all__ = ["growth_by_attributes", "growth_by_instances", "growth_by_open_spans"]
+__all__ = ["growth_by_attributes", "growth_by_instances", "growth_by_open_spans", "rss_kb"]
 
 
 def growth_by_instances(report: Report) -> None:
@@ -77,9 +77,9 @@ def _plain(bench: Bench) -> object:
 def _memory_of(make: Callable[[], Any], count: int) -> tuple[float, float, list[Any]]:
     """Make things: KB of RSS each, KB of Python memory each, and the things."""
     make()
-    before = _rss_kb()
+    before = rss_kb()
     kept = [make() for _ in range(count)]
-    rss = (_rss_kb() - before) / count
+    rss = (rss_kb() - before) / count
     tracemalloc.start()
     start = tracemalloc.get_traced_memory()[0]
     traced = [make() for _ in range(min(count, 100))]
@@ -88,7 +88,8 @@ def _memory_of(make: Callable[[], Any], count: int) -> tuple[float, float, list[
     return rss, size, kept
 
 
-def _rss_kb() -> float:
+def rss_kb() -> float:
+    """Give the memory of this process that is there, in KB (1,024 bytes)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024
 

@@ -28,7 +28,7 @@ class Bound:
 
     def text(self, unit: str) -> str:
         """Say it in words."""
-        words = [] if self.most is None else [f"<= {self.most:g} {unit}"]
+        words = [] if self.most is None else [f"<= {self.most:g} {unit}".rstrip()]
         return ", ".join(words if self.ratio is None else [*words, f">= {self.ratio:g}x"])
 
 
@@ -37,7 +37,7 @@ class Figure:
     """One figure.
 
     Attributes:
-        name: What was measured.
+        name: What was measured; indented if it belongs to the figure before.
         value: Ours.
         unit: Its unit; less is better.
         peer: What it is compared with, or None.
@@ -85,6 +85,13 @@ class Report:
         if not self._as_json:
             print(f"  {text}", flush=True)
 
+    def left_out(self, peer: str, why: str) -> None:
+        """Say that a peer is not compared with here, and why."""
+        if self._as_json:
+            print(json.dumps({"left_out": peer, "why": why}, ensure_ascii=False), flush=True)
+        else:
+            print(f"  left out: {peer}: {why}", flush=True)
+
     def add(self, figure: Figure) -> None:
         """Print a figure."""
         self._remember(figure)
@@ -117,11 +124,12 @@ class Report:
 
     def _remember(self, figure: Figure) -> None:
         if figure.is_ok is False:
-            self._missed.append(figure.name)
+            beside = "" if figure.peer is None else f" (beside {figure.peer})"
+            self._missed.append(figure.name.strip() + beside)
 
     def _print_json(self, figure: Figure) -> None:
         item = {
-            "name": figure.name,
+            "name": figure.name.strip(),
             "value": figure.value,
             "unit": figure.unit,
             "peer": figure.peer,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import time_ns
-from typing import Any
+from typing import Any, Literal
 
 import wasmtime
 from _naive import Naive
 from opentelemetry._logs import LoggerProvider, NoOpLoggerProvider, SeverityNumber
 from opentelemetry.context import attach, detach
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.metrics import MeterProvider, NoOpMeterProvider
 from opentelemetry.sdk._logs import LoggerProvider as SdkLoggerProvider
 from opentelemetry.sdk._logs import ReadableLogRecord
@@ -21,6 +24,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from opentelemetry.trace import NoOpTracerProvider, TracerProvider, set_span_in_context
 from opentelemetry.util.types import AnyValue
 
@@ -35,13 +39,34 @@ _TWO: dict[str, AnyValue] = {"tenant": "acme", "retry": 3}
 _FOUR: dict[str, AnyValue] = {"method": "GET", "route": "/orders", "status": 200, "cached": True}
 
 
+@dataclass(slots=True)
+class _Out:
+    """What came out of the SDK."""
+
+    is_encoded: bool
+    records: int = 0
+    size: int = 0
+
+
 class _DropSpans(SpanExporter):
+    def __init__(self, out: _Out) -> None:
+        self._out = out
+
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self._out.records += len(spans)
+        if self._out.is_encoded:
+            self._out.size += len(encode_spans(spans).SerializeToString())
         return SpanExportResult.SUCCESS
 
 
 class _DropLogs(LogRecordExporter):
+    def __init__(self, out: _Out) -> None:
+        self._out = out
+
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        self._out.records += len(batch)
+        if self._out.is_encoded:
+            self._out.size += len(encode_logs(batch).SerializeToString())
         return LogRecordExportResult.SUCCESS
 
     def shutdown(self) -> None: ...
@@ -51,9 +76,16 @@ class _DropLogs(LogRecordExporter):
 
 
 class Providers:
-    """OpenTelemetry's providers: of the API alone, which do nothing, or the SDK's."""
+    """OpenTelemetry's providers: of the API alone, which do nothing, or the SDK's.
 
-    def __init__(self, *, sdk: bool) -> None:
+    Args:
+        sdk: The SDK's. They export nothing.
+        encode: They make OTLP bytes of what they do not export.
+        sampler: The SDK's sampler, if not all is to be kept.
+    """
+
+    def __init__(self, *, sdk: bool, encode: bool = False, sampler: Sampler = ALWAYS_ON) -> None:
+        self._out = _Out(encode)
         self.tracer: TracerProvider = NoOpTracerProvider()
         self.meter: MeterProvider = NoOpMeterProvider()
         self.logger: LoggerProvider = NoOpLoggerProvider()
@@ -66,18 +98,22 @@ class Providers:
             "max_export_batch_size": 1 << 17,
             "schedule_delay_millis": 3_600_000,
         }
-        tracer, logger = SdkTracerProvider(shutdown_on_exit=False), SdkLoggerProvider(shutdown_on_exit=False)
-        spans, logs = BatchSpanProcessor(_DropSpans(), **queue), BatchLogRecordProcessor(_DropLogs(), **queue)
+        tracer = SdkTracerProvider(sampler, shutdown_on_exit=False)
+        logger = SdkLoggerProvider(shutdown_on_exit=False)
+        spans = BatchSpanProcessor(_DropSpans(self._out), **queue)
+        logs = BatchLogRecordProcessor(_DropLogs(self._out), **queue)
         tracer.add_span_processor(spans)
         logger.add_log_record_processor(logs)
         self._processors = [spans, logs]
         self.tracer, self.logger = tracer, logger
         self.meter = SdkMeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
 
-    def empty(self) -> None:
-        """Throw away what the queues hold."""
+    def empty(self) -> int:
+        """Empty the queues, in this thread, and say how many records came out since the last time."""
         for processor in self._processors:
             processor.force_flush()
+        records, self._out.records = self._out.records, 0
+        return records
 
     def close(self) -> None:
         """Stop the processors' threads."""
@@ -88,11 +124,12 @@ class Providers:
 class Bench:
     """A bridge and a naive one, with the same guest and the same providers."""
 
-    def __init__(self, *, sdk: bool) -> None:
+    def __init__(self, *, sdk: bool, delivery: Literal["live", "sdk"] = "live") -> None:
         self.providers = Providers(sdk=sdk)
         self.engine = wasmtime.Engine()
         self.module = wasmtime.Module(self.engine, _WAT)
         self.bridge = Bridge(
+            delivery=delivery,
             tracer_provider=self.providers.tracer,
             meter_provider=self.providers.meter,
             logger_provider=self.providers.logger,
@@ -134,6 +171,7 @@ def alone(providers: Providers) -> dict[str, Callable[[int], object]]:
     logger = providers.logger.get_logger("alone")
     counter = providers.meter.get_meter("alone").create_counter("requests")
     volume = providers.meter.get_meter("alone").create_counter("volume")
+    duration = providers.meter.get_meter("alone").create_histogram("duration")
     info = SeverityNumber.INFO
     open_span = tracer.start_span("open")
 
@@ -159,6 +197,10 @@ def alone(providers: Providers) -> dict[str, Callable[[int], object]]:
         for _ in range(count):
             volume.add(1.5, _TWO)
 
+    def histogram(count: int) -> None:
+        for _ in range(count):
+            duration.record(30, _TWO)
+
     def span(count: int) -> None:
         for _ in range(count):
             tracer.start_span("GET /orders").end()
@@ -178,5 +220,5 @@ def alone(providers: Providers) -> dict[str, Callable[[int], object]]:
 
         return loop
 
-    functions = (log, log_varying, measure_i64, measure_f64, span, span_attributes, enter_exit)
+    functions = (log, log_varying, measure_i64, measure_f64, histogram, span, span_attributes, enter_exit)
     return {function.__name__: inside(function) for function in functions}

@@ -58,24 +58,34 @@ def without_sdk(report: Report) -> None:
 
 
 def with_sdk(report: Report) -> None:
-    """The bridge and the SDK, beside the SDK called from Python."""
-    bench = Bench(sdk=True)
-    without_guest = alone(bench.providers)
+    """The bridge and the SDK, with each delivery that ends in it, beside the SDK called from Python."""
+    bench, in_bulk = Bench(sdk=True), Bench(sdk=True, delivery="sdk")
+    exports = [export for export, _, _ in _OPERATIONS]
+    without_guest = {export: function for export, function in alone(bench.providers).items() if export in exports}
     functions: dict[str, Callable[[int], object]] = {}
     empty: dict[str, Callable[[int], object]] = {}
     for export in without_guest:
-        functions[f"ours {export}"] = bench.our_call(export)
-        empty[f"ours {export}"] = bench.our_call("loop")
+        for who, which in (("live", bench), ("bulk", in_bulk)):
+            functions[f"{who} {export}"] = which.our_call(export)
+            empty[f"{who} {export}"] = which.our_call("loop")
         functions[f"sdk {export}"] = without_guest[export]
         empty[f"sdk {export}"] = _python_loop
-    timed = time_together(functions, empty=empty, after=bench.providers.empty, repeats=15, most=2_000)
+
+    def throw_away() -> None:
+        bench.providers.empty()
+        in_bulk.providers.empty()
+
+    timed = time_together(functions, empty=empty, after=throw_away, repeats=15, most=2_000)
     report.title("With the SDK (batch processors, export not counted), beside the SDK called from Python")
     for export, title, _ in _OPERATIONS:
         if export in without_guest:
-            ours, sdk = timed[f"ours {export}"], timed[f"sdk {export}"]
-            report.add(Figure(f"with the SDK, {title}", ours.least_us, "us", "SDK alone", sdk.least_us))
+            alone_us = timed[f"sdk {export}"].least_us
+            for who, delivery in (("live", "live"), ("bulk", "sdk")):
+                ours = timed[f"{who} {export}"].least_us
+                report.add(Figure(f"delivery {delivery}, {title}", ours, "us", "SDK alone", alone_us))
     _say_how_quiet(report, timed)
     bench.close()
+    in_bulk.close()
 
 
 def _say_how_quiet(report: Report, timed: dict[str, Timed]) -> None:

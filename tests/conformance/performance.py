@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import wasmtime
 from opentelemetry import baggage
@@ -18,10 +18,13 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from tests.conformance.guests import Guest, engine, module
 from tests.conformance.picture import Json, picture_of
 from tests.conformance.recorder import Recorder
+from tests.support.otlp_receiver import OtlpReceiver
 from wasmscope.host_shim import Bridge
 
-__all__ = ["MEASURED", "Performance", "perform"]
+__all__ = ["MEASURED", "Performance", "Way", "perform"]
 
+Way = Literal["live", "live-public", "sdk", "otlp"]
+"""A delivery; of ``live`` there are two, by C functions of wasmtime or by its public API."""
 MODULE = "conformance"
 _HOST = "host program"
 MEASURED = ("wasm.call.cpu_time_ns", "wasm.call.host_time_ns", "wasm.memory.size_bytes")
@@ -45,19 +48,19 @@ class Performance:
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
         """The guest's spans."""
-        spans = self.recorder.spans.get_finished_spans()
+        spans = self.recorder.spans()
         return tuple(s for s in spans if s.instrumentation_scope is not None and s.instrumentation_scope.name == MODULE)
 
     @property
     def call(self) -> ReadableSpan:
         """The span of the call."""
-        (found,) = [s for s in self.recorder.spans.get_finished_spans() if s.name.startswith("wasm.call ")]
+        (found,) = [s for s in self.recorder.spans() if s.name.startswith("wasm.call ")]
         return found
 
     @property
-    def logs(self) -> tuple[ReadableLogRecord, ...]:
+    def logs(self) -> Sequence[ReadableLogRecord]:
         """The guest's logs."""
-        return self.recorder.logs.get_finished_logs()
+        return self.recorder.logs()
 
     def picture(self) -> Json:
         """Draw all but what the scenarios leave to the languages, or what is not the same twice."""
@@ -86,23 +89,33 @@ def _leave_out_backtrace(exception: dict[str, Any]) -> None:
         exception.pop("exception.stacktrace", None)
 
 
-def perform(guest: Guest, scenario: str, *, native: bool, tenant: str | None = None) -> Performance:
+def perform(
+    guest: Guest,
+    scenario: str,
+    *,
+    way: Way = "live",
+    tenant: str | None = None,
+    receiver: OtlpReceiver | None = None,
+) -> Performance:
     """Run a scenario in an instance of its own, inside a span of the host and with a baggage entry `tenant`.
 
     Args:
         guest: Who performs it.
         scenario: Which one.
-        native: Which binding of wasmtime the bridge uses.
+        way: How its telemetry gets to OpenTelemetry.
         tenant: On whose behalf the instance runs.
+        receiver: Where it is sent to, if the way is ``otlp``; it must have nothing yet.
     """
-    recorder = Recorder()
+    recorder = Recorder(receiver)
     error: Exception | None = None
     with Bridge(
         tracer_provider=recorder.tracer_provider,
         meter_provider=recorder.meter_provider,
         logger_provider=recorder.logger_provider,
         propagator=CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()]),
-        native=native,
+        native=way != "live-public",
+        delivery="live" if way == "live-public" else way,
+        otlp=recorder.sender,
     ) as bridge:
         linker = wasmtime.Linker(engine())
         store = wasmtime.Store(engine())
@@ -119,4 +132,5 @@ def perform(guest: Guest, scenario: str, *, native: bool, tenant: str | None = N
             detach(token)
             store.close()
         rejected = {reason: count for (_, _, reason), count in bridge.rejected().items()}
+    recorder.settle()
     return Performance(recorder, rejected, error)

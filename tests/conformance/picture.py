@@ -5,6 +5,7 @@ What is empty is left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ __all__ = ["Json", "picture_of"]
 Json = dict[str, Any]
 LeaveOut = Callable[[str, str, str], bool]
 _LONG = 200
+_TRACEPARENT = re.compile(r"(00-[0-9a-f]{32}-)([0-9a-f]{16})(-[0-9a-f]{2})")
 
 
 def picture_of(recorder: Recorder, *, guest: str, host: str, leave_out: LeaveOut) -> Json:
@@ -32,9 +34,9 @@ def picture_of(recorder: Recorder, *, guest: str, host: str, leave_out: LeaveOut
         host: The host program's instrumentation scope: its spans are only named.
         leave_out: Which attributes to leave out, by signal (``span`` or ``log``), scope and key.
     """
-    spans = sorted(recorder.spans.get_finished_spans(), key=lambda span: span.start_time or 0)
+    spans = sorted(recorder.spans(), key=lambda span: span.start_time or 0)
     drawn = [span for span in spans if _scope_name(span.instrumentation_scope) != host]
-    logs = recorder.logs.get_finished_logs()
+    logs = recorder.logs()
     return _compact(
         {
             "order": _order(drawn, logs),
@@ -87,7 +89,8 @@ class _Spans:
         scope = _scope_name(span.instrumentation_scope)
 
         def attributes(given: Mapping[str, Any] | None) -> Json:
-            return _attributes(given, lambda key: self._leave_out("span", scope, key))
+            drawn = _attributes(given, lambda key: self._leave_out("span", scope, key))
+            return {key: self._with_names(value) for key, value in drawn.items()}
 
         return _compact(
             {
@@ -113,6 +116,13 @@ class _Spans:
         )
 
 
+    def _with_names(self, value: Any) -> Any:
+        """Name the span that a ``traceparent`` header is about."""
+        found = _TRACEPARENT.fullmatch(value) if isinstance(value, str) else None
+        name = None if found is None else self._names.get(int(found[2], 16))
+        return value if found is None or name is None else f"{found[1]}<{name}>{found[3]}"
+
+
 def _log(record: ReadableLogRecord, names: Mapping[int, str], leave_out: LeaveOut) -> Json:
     log = record.log_record
     scope = _scope_name(record.instrumentation_scope)
@@ -130,15 +140,7 @@ def _log(record: ReadableLogRecord, names: Mapping[int, str], leave_out: LeaveOu
 
 
 def _metrics(recorder: Recorder, scope: str) -> list[Json]:
-    data = recorder.metrics.get_metrics_data()
-    assert data is not None
-    drawn = [
-        _metric(metric) | {"scope": _scope(found.scope)}
-        for resource in data.resource_metrics
-        for found in resource.scope_metrics
-        if found.scope.name == scope
-        for metric in found.metrics
-    ]
+    drawn = [_metric(metric) | {"scope": _scope(of)} for of, metric in recorder.metrics() if of.name == scope]
     return sorted(drawn, key=lambda metric: str(metric["name"]))
 
 

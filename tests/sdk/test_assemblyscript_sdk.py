@@ -100,7 +100,7 @@ class TestAbort:
 
     def test_reported_by_the_sdk(self) -> None:
         """With the SDK's `abort`, message and place are reported before the guest traps, without any other import."""
-        performance = perform(_PREBUILT, "trap", native=True)
+        performance = perform(_PREBUILT, "trap")
         (doomed,) = performance.spans
         assert_boom(exception(doomed))
         assert isinstance(performance.error, wasmtime.Trap)
@@ -108,12 +108,12 @@ class TestAbort:
 
     def test_reported_by_the_host(self, compiled: Compile) -> None:
         """Without it, the host serves `env.abort` and reports the same."""
-        (doomed,) = perform(compiled("-O3"), "trap", native=True).spans
+        (doomed,) = perform(compiled("-O3"), "trap").spans
         assert_boom(exception(doomed))
 
     def test_not_reported(self, compiled: Compile) -> None:
         """With aborts switched off, there is only the trap."""
-        (doomed,) = perform(compiled("-O3", "--use", "abort="), "trap", native=True).spans
+        (doomed,) = perform(compiled("-O3", "--use", "abort="), "trap").spans
         assert exception(doomed)["exception.type"] == "wasm.trap"
 
 
@@ -134,7 +134,7 @@ class TestRuntimes:
         for scenario in scenarios:
             text = (_EXPECTED / f"{scenario}.json").read_text(encoding="utf-8")
             expected = json.loads(text.replace("<version>", version("wasmscope")).replace("<panic>", guest.panic))
-            assert perform(guest, scenario, native=True).picture() == expected, scenario
+            assert perform(guest, scenario).picture() == expected, scenario
 
 
 class TestOwn:

@@ -191,7 +191,13 @@ class Collector:
             if isinstance(item, int):
                 lengths.append(item)
                 continue
-            raw = item if isinstance(item, bytes) else item.encode() if isinstance(item, str) else packing.attributes(item)
+            raw = (
+                item
+                if isinstance(item, bytes)
+                else item.encode()
+                if isinstance(item, str)
+                else packing.attributes(item)
+            )
             lengths.append(len(raw))
             cap = caps[index] if index < len(caps) else None
             data += raw if cap is None else raw[: cap + 1]
@@ -297,7 +303,9 @@ class Collector:
             self.call("exception", guest, handle, *self.scratch(kind, message, stack, self._list(attrs), caps=caps))
         return int(target)
 
-    def context(self, handle: int, guest: int = 0, function: str = "span_context") -> tuple[bytes, bytes, int, int] | None:
+    def context(
+        self, handle: int, guest: int = 0, function: str = "span_context"
+    ) -> tuple[bytes, bytes, int, int] | None:
         """Give trace id, span id, flags and whether it is remote."""
         if not self.call(function, guest, handle):
             return None
@@ -385,6 +393,12 @@ class Collector:
         self.u32(140, 0)
         self.u64(152, 0)
         return self.recorded
+
+    def take(self) -> Recorded:
+        """Give what was taken since the last time."""
+        taken = self.drain()
+        self.recorded = Recorded()
+        return taken
 
     def _address(self, guest: int) -> int:
         return int(self.call("guest_address", guest))

@@ -178,7 +178,11 @@ class Twin:
     def remote(self, flags: int, tracestate: str = "") -> None:
         trace_id, span_id = random.Random(len(self.handles)).randbytes(16), b"remote%02d" % (len(self.handles) % 100)
         context = SpanContext(
-            int.from_bytes(trace_id), int.from_bytes(span_id), True, TraceFlags(flags), TraceState.from_header([tracestate])
+            int.from_bytes(trace_id),
+            int.from_bytes(span_id),
+            True,
+            TraceFlags(flags),
+            TraceState.from_header([tracestate]),
         )
         live = self.live.spans.keep(context)
         own = self.own.remote(trace_id, span_id, flags, tracestate)
@@ -217,7 +221,12 @@ class Twin:
             "attributes": _comparable(attributes_of(message.attributes)),
             "events": [(e.name, _comparable(attributes_of(e.attributes))) for e in message.events],
             "links": [
-                (self.label(link.trace_id), self.label(link.span_id), link.flags, _comparable(attributes_of(link.attributes)))
+                (
+                    self.label(link.trace_id),
+                    self.label(link.span_id),
+                    link.flags,
+                    _comparable(attributes_of(link.attributes)),
+                )
                 for link in message.links
             ],
             "status": (message.HasField("status"), message.status.code, message.status.message),
@@ -239,7 +248,13 @@ class Twin:
     def live_spans(self) -> list[dict[str, Any]]:
         spans = [span for span in self.telemetry.spans() if span.instrumentation_scope.name == "guest"]
         encoded: Message = encode_spans(spans)
-        return [self.span_data(s) for r in encoded.resource_spans for scope in r.scope_spans for s in scope.spans]
+        messages = [s for r in encoded.resource_spans for scope in r.scope_spans for s in scope.spans]
+        for span, message in zip(spans, messages, strict=True):
+            # The low bits are the W3C trace flags, says OTLP; the SDK's encoder leaves them out.
+            message.flags |= int(span.context.trace_flags)
+            for link, linked in zip(span.links, message.links, strict=True):
+                linked.flags |= int(link.context.trace_flags)
+        return [self.span_data(message) for message in messages]
 
     def live_logs(self) -> list[dict[str, Any]]:
         encoded: Message = encode_logs(self.telemetry.log_exporter.get_finished_logs())
@@ -335,8 +350,13 @@ def random_attributes(rng: random.Random, *, fields: int = 0) -> bytes:
 
 def random_callsite(rng: random.Random) -> bytes:
     """Some call site descriptor, mostly well-formed."""
-    fields = [random_text(rng, 12) if rng.random() < 0.1 else rng.choice([b"f1", b"field", b"a"]) for _ in range(rng.randrange(4))]
+    fields = [
+        random_text(rng, 12) if rng.random() < 0.1 else rng.choice([b"f1", b"field", b"a"])
+        for _ in range(rng.randrange(4))
+    ]
     texts = [random_text(rng), rng.choice([b"", b"target"]), rng.choice([b"", b"file.rs"]), *fields]
-    raw = struct.pack("<BBHI", rng.choice([1, 1, 2, 2, 2, 3]), rng.choice([0, 5, 9, 17, 25]), len(fields), rng.choice([0, 7]))
+    raw = struct.pack(
+        "<BBHI", rng.choice([1, 1, 2, 2, 2, 3]), rng.choice([0, 5, 9, 17, 25]), len(fields), rng.choice([0, 7])
+    )
     raw += b"".join(struct.pack("<H", len(text)) + text for text in texts) + random_attributes(rng)
     return raw[: rng.randrange(len(raw))] if rng.random() < 0.05 else raw

@@ -14,13 +14,62 @@ import wasmtime
 from tests.support import packing
 from wasmscope.delivery import MetricRecord, read_metrics
 
-__all__ = ["COUNTER", "EXPONENTIAL", "F64", "GAUGE", "HISTOGRAM", "I64", "PLENTY", "RAW_HISTOGRAMS", "REASONS", "UP_DOWN", "Metering"]
+__all__ = [
+    "COUNTER",
+    "EXPONENTIAL",
+    "F64",
+    "GAUGE",
+    "HISTOGRAM",
+    "I64",
+    "PLENTY",
+    "RAW_HISTOGRAMS",
+    "REASONS",
+    "UP_DOWN",
+    "Metering",
+]
 
 COUNTER, UP_DOWN, HISTOGRAM, GAUGE = 1, 2, 3, 4
 I64, F64 = 0, 1
 RAW_HISTOGRAMS, EXPONENTIAL = 1, 4
 
-REASONS = ["body_cut", "no_memory", "out_of_bounds", "utf8", "attribute", "attribute_type", "attribute_field", "attribute_reserved", "attribute_key", "attributes_size", "attribute_count", "attribute_elements", "attribute_depth", "severity", "kind", "status", "ended", "not_entered", "descriptor", "callsite", "instrument", "attribute_set", "handle", "traceparent", "tracestate", "measurement", "event_count", "link_count", "open_spans", "span_depth", "callsite_count", "instrument_count", "kept_bytes", "internal", "interrupted", "buffer_full"]
+REASONS = [
+    "body_cut",
+    "no_memory",
+    "out_of_bounds",
+    "utf8",
+    "attribute",
+    "attribute_type",
+    "attribute_field",
+    "attribute_reserved",
+    "attribute_key",
+    "attributes_size",
+    "attribute_count",
+    "attribute_elements",
+    "attribute_depth",
+    "severity",
+    "kind",
+    "status",
+    "ended",
+    "not_entered",
+    "descriptor",
+    "callsite",
+    "instrument",
+    "attribute_set",
+    "handle",
+    "traceparent",
+    "tracestate",
+    "measurement",
+    "event_count",
+    "link_count",
+    "open_spans",
+    "span_depth",
+    "callsite_count",
+    "instrument_count",
+    "kept_bytes",
+    "internal",
+    "interrupted",
+    "buffer_full",
+]
 
 # Offsets in the CONTROL block, and the limits that are none of these tests' business.
 _METRICS_DIRTY = 144
@@ -84,20 +133,18 @@ class Metering:
         i32, i64 = wasmtime.ValType.i32(), wasmtime.ValType.i64()
         # wasmtime keeps the functions until the store goes, which goes with this.
         this = weakref.proxy(self)
-        linker.define_func(
-            "host", "call", wasmtime.FuncType([i32, i32], [i64]), lambda *args: this.host_call(*args)
-        )
+        linker.define_func("host", "call", wasmtime.FuncType([i32, i32], [i64]), lambda *args: this.host_call(*args))
         linker.define_func(
             "wasi_snapshot_preview1",
             "clock_time_get",
             wasmtime.FuncType([i32, i64, i32], [i32]),
             lambda *args: this.read_clock(*args),
         )
-        exports = linker.instantiate(self.store, module).exports(self.store)
-        self._exports: Any = exports
+        exports: Any = linker.instantiate(self.store, module).exports(self.store)
+        self._exports = exports
         self.memory: Any = exports["memory"]
         self._stack: Any = exports["__stack_pointer"]
-        self._stack_start = self._stack.value(self.store)
+        self._stack_start: int = self._stack.value(self.store)
         self.control: int = self.call("control")
         for index, value in enumerate({**_LIMITS, **limits}.values()):
             self.write(self.control + 256 + 4 * index, "I", value)
@@ -126,7 +173,7 @@ class Metering:
         return result & 0xFFFF_FFFF if isinstance(result, int) else result
 
     def survives(self, fuel: int, action: Callable[[], object]) -> bool:
-        """Do something with so much fuel; False if that was too little and a trap struck. Then there is plenty again."""
+        """Do something with so much fuel; False if a trap struck because it was too little. Then there is plenty."""
         self.store.set_fuel(fuel)
         try:
             action()

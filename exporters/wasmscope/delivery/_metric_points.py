@@ -165,7 +165,8 @@ class ExponentialPoint:
             sum=self.total,
             min=self.least,
             max=self.most,
-            scale=self.scale,
+            # Where there are no buckets, there is nothing to be scaled: as the SDK has it.
+            scale=self.scale if self.buckets else 0,
             zero_count=self.zero_count,
             positive=positive if self.buckets else None,
         )

@@ -153,7 +153,8 @@ class MetricStreams:
     """What all instances of all modules measured, by module, instrument and attributes. Thread-safe.
 
     As in the SDK, instruments of a module are the same if name (in lower case), kind, unit and description are; a
-    histogram's boundaries have to be the same, too, since counts in other buckets cannot be added.
+    histogram's boundaries have to be the same, too, since counts in other buckets cannot be added. Of a gauge that
+    several instances set, the value that is merged last holds.
 
     A data point's time is that of the collection; it starts, if it is a delta, at the collection before, else at the
     last collection before its first value.

@@ -79,3 +79,22 @@ ACCOUNTING_METRICS: Final = frozenset(
     }
 )
 """Metrics that the accounting table tells of, or leaves to the back end."""
+
+PIPELINE_METRICS: Final = frozenset(
+    {
+        "wasmscope.delivered",
+        "wasmscope.delivered.bytes",
+        "wasmscope.delivery.time",
+        "wasmscope.dropped",
+        "wasmscope.export.requests",
+        "wasmscope.export.retries",
+        "wasmscope.export.time",
+        "wasmscope.queue.length",
+        "wasmscope.queue.size",
+        "wasmscope.records",
+        "wasmscope.sent",
+        "wasmscope.sent.bytes",
+        "wasmscope.spans.unsampled",
+    }
+)
+"""Metrics of the way to the back end, which are shown there only."""

@@ -30,13 +30,14 @@ _SPARKLINE: Final = 20
 
 
 def metrics_lines(series: Iterable[Series], layout: Layout) -> Iterator[Line]:
-    """Draw the table of metrics; those of the accounting table are left out.
+    """Draw the table of metrics; those of the accounting table and of wasmscope's own work are left out.
 
     Args:
         series: What was measured.
         layout: How to draw it.
     """
-    wanted = [one for one in series if one.name not in names.ACCOUNTING_METRICS]
+    left_out = names.ACCOUNTING_METRICS | names.PIPELINE_METRICS
+    wanted = [one for one in series if one.name not in left_out]
     if not wanted:
         return
     limit = _MAX_ROWS_VERBOSE if layout.verbose else _MAX_ROWS

@@ -29,6 +29,8 @@ __all__ = ["Interrupts"]
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _GRACE_S: Final = 1.0
 """How long a guest may take to stop. It cannot while it waits in the host, for example for input."""
+_TICK_S: Final = 0.25
+"""How often a running guest is asked for what it told so far."""
 
 
 class Interrupts:
@@ -49,6 +51,7 @@ class Interrupts:
         self.timed_out = False
         self._stop: Callable[[], None] | None = None
         self._deadline: float | None = None
+        self._next_tick: float | None = None
         self._lock = threading.Lock()
         self._near, self._far = socket.socketpair()
         self._thread: threading.Thread | None = None
@@ -81,23 +84,32 @@ class Interrupts:
             self._thread.join()
         self._near.close()
 
+    def may_go_on(self) -> bool:
+        """Whether nothing speaks against the guest's going on."""
+        return self.signal is None and not self.timed_out
+
     @contextmanager
-    def running(self, stop: Callable[[], None] | None, timeout_s: float | None = None) -> Generator[None]:
+    def running(
+        self, stop: Callable[[], None] | None, timeout_s: float | None = None, *, is_asked: bool = False
+    ) -> Generator[None]:
         """Say that a guest runs.
 
         Args:
             stop: Stops it, from any thread; None if it cannot be stopped.
             timeout_s: How long it may run, in seconds.
+            is_asked: Whether what `stop` does makes it ask `may_go_on`. Then it is done four times a second.
         """
+        now = time.monotonic()
         with self._lock:
             self._stop = stop
-            self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+            self._deadline = None if timeout_s is None else now + timeout_s
+            self._next_tick = now + _TICK_S if is_asked else None
         self._wake()
         try:
             yield
         finally:
             with self._lock:
-                self._stop = self._deadline = None
+                self._stop = self._deadline = self._next_tick = None
             self._wake()
 
     def _wake(self) -> None:
@@ -107,14 +119,11 @@ class Interrupts:
     def _watch(self) -> None:
         while True:
             with self._lock:
-                deadline = self._deadline
-                is_running = self._stop is not None
-            wait = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if self.signal is not None:
-                wait = _GRACE_S if is_running else None
+                due = [moment for moment in (self._deadline, self._next_tick) if moment is not None]
+            wait = max(0.0, min(due) - time.monotonic()) if due else None
             ready, _, _ = select.select([self._near], [], [], wait)
             if not ready:
-                self._time_is_over(deadline)
+                self._moment_has_come()
                 continue
             try:
                 received = self._near.recv(64)
@@ -127,15 +136,19 @@ class Interrupts:
                     self._die(number)
                 self._came(number)
 
-    def _time_is_over(self, deadline: float | None) -> None:
+    def _moment_has_come(self) -> None:
+        now = time.monotonic()
         with self._lock:
             if self._stop is None:
                 return
-            if self.signal is not None:
-                self._die(self.signal)
-            if self._deadline == deadline:
+            if self._deadline is not None and now >= self._deadline:
+                if self.signal is not None:
+                    self._die(self.signal)
                 self.timed_out = True
                 self._deadline = None
+                self._stop()
+            elif self._next_tick is not None and now >= self._next_tick:
+                self._next_tick = now + _TICK_S
                 self._stop()
 
     def _came(self, number: int) -> None:
@@ -144,6 +157,7 @@ class Interrupts:
                 self._die(number)
             else:
                 self.signal = number
+                self._deadline = time.monotonic() + _GRACE_S
                 self._stop()
 
     @staticmethod

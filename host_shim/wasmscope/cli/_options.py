@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 
 from wasmscope.cli._exits import USAGE, CommandError
 
@@ -65,7 +65,8 @@ class RunOptions:
         json: Whether telemetry goes to standard output as OTLP JSON lines.
         quiet: Whether to leave out the tree and the tables.
         verbose: Whether to show more of everything.
-        log_events: Whether log records are repeated as span events.
+        log_events: Whether log records are repeated as span events, where that can be.
+        delivery: How records are delivered; None for what serves best.
     """
 
     module: str
@@ -82,6 +83,7 @@ class RunOptions:
     quiet: bool
     verbose: bool
     log_events: bool
+    delivery: Literal["otlp", "sdk", "live"] | None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -130,6 +132,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         quiet=given.quiet,
         verbose=given.verbose,
         log_events=given.log_events,
+        delivery=given.delivery,
     )
 
 
@@ -176,6 +179,15 @@ def _parser() -> tuple[_Parser, frozenset[str]]:
         dest="log_events",
         action="store_false",
         help="do not repeat log records as span events (Jaeger shows only these)",
+    )
+    valued.append(
+        telemetry.add_argument(
+            "--delivery",
+            choices=("otlp", "sdk", "live"),
+            metavar="otlp|sdk|live",
+            help="how: OTLP bytes straight to the endpoint, with -q; in bulk through OpenTelemetry's SDK; or each "
+            "record at once, which alone repeats log records as span events (default: the fastest that can)",
+        )
     )
     output = parser.add_argument_group("output")
     output.add_argument("-q", "--quiet", action="store_true", help="no trace tree, no tables")

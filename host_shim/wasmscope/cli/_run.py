@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 
 from wasmscope.cli._diagnostics import Diagnostics
-from wasmscope.cli._exits import CANNOT_RUN, SIGNAL, TRAP, CommandError, one_line
+from wasmscope.cli._exits import CANNOT_RUN, SIGNAL, TRAP, USAGE, CommandError, one_line
 from wasmscope.cli._interrupts import Interrupts
 from wasmscope.cli._invoke import convert_arguments, format_results
 from wasmscope.cli._module_file import ModuleFile, explain_missing
 from wasmscope.cli._options import RunOptions
 from wasmscope.cli._sandbox import Sandbox, reason_of
 from wasmscope.cli._streams import say, write_out
-from wasmscope.errors import LinkError
+from wasmscope.errors import ConfigurationError, LinkError
 
 if TYPE_CHECKING:
     from wasmscope.cli._session import Session
@@ -83,11 +83,18 @@ class _Run:
         from wasmscope.host_shim import Bridge
 
         providers = session.providers
+        delivery, sender = self._options.delivery, providers.otlp_sender()
+        if providers.disabled:
+            delivery = None
+        elif delivery == "otlp" and sender is None:
+            raise _cannot_be_otlp(self._options, providers.otlp_obstacle)
         bridge = Bridge(
             tracer_provider=providers.tracer_provider,
             meter_provider=providers.meter_provider,
             logger_provider=providers.logger_provider,
-            logs_as_span_events=self._options.log_events,
+            logs_as_span_events=self._options.log_events and delivery in {None, "live"},
+            delivery=delivery,
+            otlp=sender,
         )
         try:
             end = self._traced(bridge, session)
@@ -121,7 +128,8 @@ class _Run:
         """Run the guest, and say how it ended."""
         stop = self._sandbox.stop if self._sandbox.can_stop else None
         try:
-            with self._interrupts.running(stop, self._options.limits.timeout_s):
+            is_asked = stop is not None and self._delivers_while_running(bridge)
+            with self._interrupts.running(stop, self._options.limits.timeout_s, is_asked=is_asked):
                 instance = self._instantiate(bridge)
                 try:
                     results = self._call(instance)
@@ -132,6 +140,14 @@ class _Run:
         except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
             return self._failed(error)
         return _End(0, results=tuple(format_results(results, self._result_types)))
+
+    def _delivers_while_running(self, bridge: Bridge) -> bool:
+        """Have the guest deliver whenever the epoch advances, and end only if it is to; says whether that works."""
+        try:
+            bridge.deliver_while_running(self._sandbox.store, may_go_on=self._interrupts.may_go_on)
+        except ConfigurationError:  # with a wasmtime whose C API is unknown
+            return False
+        return True
 
     def _failed(self, error: Exception) -> _End:
         signal = self._interrupts.signal
@@ -179,3 +195,15 @@ class _Run:
                 return [result]
             case _:
                 return list(result)
+
+
+def _cannot_be_otlp(options: RunOptions, obstacle: str | None) -> CommandError:
+    if options.json:
+        reason = "--json is to have it, too; leave one of them out"
+    elif not options.quiet:
+        reason = "the tree is to have it, too; add --quiet"
+    else:
+        reason = f"{obstacle}; add --otlp, or leave --delivery out"
+    return CommandError(
+        f"--delivery otlp sends everything to an OTLP endpoint and nowhere else, but {reason}", exit_code=USAGE
+    )

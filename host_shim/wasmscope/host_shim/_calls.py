@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import Token
+from types import MappingProxyType
 from typing import Final, ParamSpec
 
 from opentelemetry.context import Context, attach, detach, get_current
@@ -192,8 +193,8 @@ class Caller:
         running: dict[int, CallFrame],
         store_key: int,
         end_late: Callable[[], None],
-        store_calls: Mapping[int, StoreCalls],
-        number: int,
+        store_calls: Mapping[int, StoreCalls] = MappingProxyType({}),
+        number: int = 0,
     ) -> None:
         self._guest = guest
         # The calls of stores that have a collector, and the guest's number there. It may be served live itself and

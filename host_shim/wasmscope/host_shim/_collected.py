@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from time import perf_counter_ns
@@ -48,6 +49,7 @@ _DETAIL: Final = Struct("<I160s")
 _CONTEXT: Final = Struct("<16s8sBB6xI")
 _KEPT: Final = Struct("<16s8sBI")
 _TRACE_FLAGS: Final = 0x03
+_KNOWN_STATES: Final = 1_024
 _NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
 
 
@@ -185,15 +187,17 @@ class CollectedGuest:
         """Take what is in the buffers and pass it on."""
         self._sink.deliver(self.calls.collector.drain(self.number))
 
-    def take(self, drained: Drained, rejected: tuple[int, ...]) -> None:
-        """Pass on the last of it.
+    def pass_on(self, drained: Drained) -> None:
+        """Pass on what was in the buffers."""
+        self._sink.deliver(drained)
+
+    def finish(self, rejected: tuple[int, ...]) -> None:
+        """Take note that nothing more comes.
 
         Args:
-            drained: What was in the buffers.
-            rejected: The counters of rejections.
+            rejected: The counters of rejections as they were last.
         """
         self.count_rejections(rejected)
-        self._sink.deliver(drained)
         self._sink.close()
 
     def close(self) -> None:
@@ -243,7 +247,9 @@ class StoreCalls:
         """How long records took to be passed on, since `end` was last called."""
         self._frames = 0
         self._rejected = 0
-        self._states: dict[int, TraceState] = {}
+        self._states: OrderedDict[int, TraceState] = OrderedDict()
+        # What is taken while the store goes, to be passed on afterwards.
+        self._last: list[tuple[CollectedGuest, Drained]] | None = None
 
     # Calls.
 
@@ -354,8 +360,10 @@ class StoreCalls:
             self._rejected = rejected
             self._count_rejections()
         if dirty:
-            for number in self.guests:
-                collector.call("drain_metrics", number)
+            for number, guest in self.guests.items():
+                # What does not fit into the buffer comes when that has been taken.
+                while collector.call("drain_metrics", number):
+                    guest.deliver()
         if out or dirty:
             self.take()
 
@@ -367,25 +375,35 @@ class StoreCalls:
 
     def take(self) -> None:
         """Take what is in the buffers, also in the middle of a call."""
+        last = self._last
+        if last is not None:
+            last += [(guest, self.collector.drain(guest.number)) for guest in self.guests.values()]
+            return
         started = perf_counter_ns()
         for guest in self.guests.values():
             guest.deliver()
         self.passed_ns += perf_counter_ns() - started
 
-    def finish(self) -> Callable[[], None]:
-        """Take everything out, because the store goes; gives a function that passes it on.
+    def finish(self, reason: str) -> Callable[[], None]:
+        """End all spans and take everything out, because the store goes; gives a function that passes it on.
 
         Nothing is passed on here, for the garbage collector may be calling in the middle of anything.
+
+        Args:
+            reason: Why the spans end.
         """
-        collector = self.collector
-        taken: list[tuple[CollectedGuest, Drained, tuple[int, ...]]] = []
+        taken = self._last = []
         for guest in self.guests.values():
-            collector.call("drain_metrics", guest.number)
-            taken.append((guest, collector.drain(guest.number), guest.rejected()))
+            guest.fail(0, reason, None, 0)
+            self.collector.call("drain_metrics", guest.number)
+        self.take()
+        rejected = [(guest, guest.rejected()) for guest in self.guests.values()]
 
         def deliver() -> None:
-            for guest, drained, rejected in taken:
-                guest.take(drained, rejected)
+            for guest, drained in taken:
+                guest.pass_on(drained)
+            for guest, counts in rejected:
+                guest.finish(counts)
 
         return deliver
 
@@ -430,7 +448,14 @@ class StoreCalls:
         if not state:
             return 0
         raw = state.to_header().encode("utf-8", "replace")
-        return self.collector.call("tracestate", len(raw)) if self.collector.write_scratch(raw) else 0
+        number = self.collector.call("tracestate", len(raw)) if self.collector.write_scratch(raw) else 0
+        if number:
+            # Remembered here, because a sampler may look at it while the collector waits and cannot be asked.
+            self._states[number] = state
+            self._states.move_to_end(number)
+            if len(self._states) > _KNOWN_STATES:
+                self._states.popitem(last=False)
+        return number
 
     def change(self, guest: int, function: str, handle: int, *parts: str | int | Mapping[str, object]) -> None:
         """Do to a span what a function of the ABI does, for the host."""

@@ -33,6 +33,7 @@ from wasmscope.host_shim._packer import pack_attributes
 from wasmscope.host_shim._plan import ImportPlan
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
 from wasmscope.host_shim._spans import RunningCalls
+from wasmscope.host_shim._store_watch import watch_stores
 from wasmscope.host_shim._wasmtime_ffi import Native
 
 __all__ = ["LEFT_OPEN", "Collecting"]
@@ -97,6 +98,8 @@ class Collecting:
         silent = _Silent("", None, RejectionTotals())
         self._packed = Packed(limits, silent)
         self._silent = silent
+        # Now, and not with the first guest: its store is there by then, and would have to do with Python's clock.
+        watch_stores()
 
     def guest(self, store: wasmtime.Store, plan: ImportPlan, guest: Guest) -> CollectedGuest | None:
         """Link a guest that is about to be instantiated to its store's collector.
@@ -171,13 +174,13 @@ class Collecting:
 
     def _closing(self, collector: StoreCollector) -> None:
         """Hear that a store is about to go."""
-        calls = self._stores.pop(collector, None)
+        calls = self._stores.get(collector)
         if calls is None:
             return
+        # While it is still known: the collector may ask for room meanwhile.
+        deliver = calls.finish(LEFT_OPEN)
+        self._stores.pop(collector, None)
         self.calls.pop(calls.store_key, None)
-        for guest in calls.guests.values():
-            guest.fail(0, LEFT_OPEN, None, 0)
-        deliver = calls.finish()
         if not self._later(deliver):
             deliver()
 

@@ -296,7 +296,7 @@ class Guest(GuestMeter):
                 noted = attributes.get(TRUNCATED)
                 noted = (*cut, *(noted if isinstance(noted, tuple) else ()))
                 others = {key: value for key, value in attributes.items() if key != TRUNCATED}
-                attributes = self._fit({**self._base, TRUNCATED: noted}, others)
+                attributes = self._fit({**site.attributes, **self._base, TRUNCATED: noted}, others)
         if self._logs_as_events or context != 0 or self.stretch is None:
             self.emit(severity, body, attributes, site.name or None, context)
             return

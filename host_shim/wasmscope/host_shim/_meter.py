@@ -113,12 +113,16 @@ class GuestMeter(GuestReader):
         except DescriptorError as error:
             self.rejections.add("descriptor", f"instrument: {error}")
             return 0
-        is_full = len(self._recorders) > self._limits.instruments
-        recorder = None if is_full else self._signals.recorder(described, self._limits.instruments)
-        if recorder is None:
+        if len(self._recorders) > self._limits.instruments:
             self.rejections.add("instrument_count", f"{self._limits.instruments} are registered")
             return 0
+        # Before it is made: what is made stays with the module.
         if not self._may_register(size):
+            return 0
+        recorder = self._signals.recorder(described, self._limits.instruments)
+        if recorder is None:
+            self._registered_bytes -= size
+            self.rejections.add("instrument_count", f"{self._limits.instruments} are registered")
             return 0
         self._recorder_ids[key] = number = len(self._recorders)
         self._recorders.append(recorder)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from wasmscope.delivery import SenderStats, SignalStats
 from wasmscope.host_shim._accounting import ModuleUsage
+from wasmscope.host_shim._flow import Flow
 from wasmscope.host_shim.attributes import WASM_MODULE_NAME, WASM_TENANT
 
-__all__ = ["Observed", "observe"]
+__all__ = ["Observed", "ObservedPipeline", "observe", "observe_pipeline"]
+
+_NAMES: Final = {"traces": "spans", "logs": "logs", "metrics": "metrics"}
+"""What `SenderStats` calls the signals."""
 
 
 class Observed(Protocol):
@@ -23,6 +28,22 @@ class Observed(Protocol):
 
     def rejected(self) -> dict[tuple[str, str | None, str], int]:
         """Give rejections by module, tenant and reason."""
+        ...
+
+
+class ObservedPipeline(Protocol):
+    """What takes records from guests to where the application wants them."""
+
+    def flow(self) -> dict[tuple[str, str | None], Flow]:
+        """Give what went through collectors, by module and tenant."""
+        ...
+
+    def sent(self) -> SenderStats | None:
+        """Give what the sender did; None if there is none."""
+        ...
+
+    def lost(self) -> dict[tuple[str, str], int]:
+        """Give how many records were lost before the sender, by signal and reason."""
         ...
 
 
@@ -67,6 +88,91 @@ def observe(meter: Meter, observed: Observed) -> None:
     gauge("wasm.memory.usage", [usage(lambda u: u.memory_bytes)], "By", "Linear memory of live instances")
     gauge("wasm.memory.peak", [usage(lambda u: u.memory_peak_bytes)], "By", "The most linear memory so far")
     counter("wasmscope.rejected", [rejected], "{record}", "Guest telemetry that could not be used, by reason")
+
+
+def observe_pipeline(meter: Meter, pipeline: ObservedPipeline) -> None:
+    """Make the instruments of what takes records onwards; docs/deliveries.md lists them. They do not keep it alive.
+
+    Args:
+        meter: Makes them.
+        pipeline: What they show.
+    """
+    reference = weakref.ref(pipeline)
+
+    def flow(**pick: Callable[[Flow], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def callback(_options: CallbackOptions) -> Iterable[Observation]:
+            alive = reference()
+            for (module, tenant), counted in ({} if alive is None else alive.flow()).items():
+                for signal, value_of in pick.items():
+                    own = {} if signal == "all" else {"signal": signal}
+                    yield Observation(value_of(counted), {**_attributes(module, tenant), **own})
+
+        return callback
+
+    def sent(pick: Callable[[SignalStats], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def callback(_options: CallbackOptions) -> Iterable[Observation]:
+            alive = reference()
+            stats = None if alive is None else alive.sent()
+            for signal, name in () if stats is None else _NAMES.items():
+                yield Observation(pick(getattr(stats, name)), {"signal": signal})
+
+        return callback
+
+    def dropped(_options: CallbackOptions) -> Iterable[Observation]:
+        alive = reference()
+        if alive is None:
+            return
+        counts = alive.lost()
+        stats = alive.sent()
+        for signal, name in () if stats is None else _NAMES.items():
+            of_signal: SignalStats = getattr(stats, name)
+            for why, count in of_signal.dropped.items():
+                counts[signal, why] = counts.get((signal, why), 0) + count
+        for (signal, reason), count in counts.items():
+            yield Observation(count, {"signal": signal, "reason": reason})
+
+    counter = meter.create_observable_counter
+    gauge = meter.create_observable_up_down_counter
+    counter(
+        "wasmscope.records",
+        [flow(traces=lambda f: f.spans_started, logs=lambda f: f.logs, metrics=lambda f: f.measurements)],
+        "{record}",
+        "Spans that guests started, log records, measurements",
+    )
+    counter(
+        "wasmscope.spans.unsampled",
+        [flow(all=lambda f: f.spans_unsampled)],
+        "{span}",
+        "Spans that guests started and the sampler dropped",
+    )
+    counter(
+        "wasmscope.delivered",
+        [flow(traces=lambda f: f.spans_out, logs=lambda f: f.logs_out)],
+        "{record}",
+        "Spans and log records that left guests' collectors",
+    )
+    counter(
+        "wasmscope.delivered.bytes",
+        [flow(traces=lambda f: f.span_bytes, logs=lambda f: f.log_bytes, metrics=lambda f: f.metric_bytes)],
+        "By",
+        "What left guests' collectors",
+    )
+    counter(
+        "wasmscope.delivery.time",
+        [flow(all=lambda f: f.delivery_ns / 1e9)],
+        "s",
+        "Wall time of handing records on, in guests' threads",
+    )
+    counter("wasmscope.dropped", [dropped], "{record}", "Records that were lost after that, by reason")
+    counter("wasmscope.sent", [sent(lambda s: s.sent)], "{record}", "Records that the endpoint took")
+    counter("wasmscope.sent.bytes", [sent(lambda s: s.request_bytes)], "By", "Requests, before compression")
+    counter("wasmscope.export.requests", [sent(lambda s: s.requests)], "{request}", "Requests, retries included")
+    counter("wasmscope.export.retries", [sent(lambda s: s.retries)], "{request}", "Requests that were sent before")
+    counter(
+        "wasmscope.export.time", [sent(lambda s: s.latency.sum_s)], "s", "Time from sending requests to their answers"
+    )
+    gauge("wasmscope.queue.length", [sent(lambda s: s.waiting_records)], "{record}", "Records that wait to be sent")
+    gauge("wasmscope.queue.size", [sent(lambda s: s.waiting_bytes)], "By", "Memory that they take")
 
 
 def _attributes(module: str, tenant: str | None) -> dict[str, str]:

@@ -7,8 +7,7 @@ import os
 import struct
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import wasmtime
 
@@ -34,6 +33,7 @@ _MOST_ARGS: Final = 10
 _Values = ctypes.c_int64 * (2 * _MOST_ARGS)
 _SEED: Final = struct.Struct("<4q")
 _OUT: Final = struct.Struct("<8I")
+_BLOCK: Final = struct.Struct("<8I6Q")
 _WORD: Final = struct.Struct("<Q")
 _HALF: Final = struct.Struct("<I")
 _SCRATCH: Final = struct.Struct("<II")
@@ -42,9 +42,8 @@ _SLOTS: Final = {"i": "Q", "l": "q", "d": "d", "p": "Q"}
 _ARGS: Final = tuple(struct.Struct("<" + "".join(_SLOTS[kind] for kind in FUNCTIONS[name].params)) for name in NAMES)
 
 
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """What waited in the collector for a guest.
+class Drained(NamedTuple):
+    """What waited in the collector for a guest. A tuple, because one is made for each call from the host.
 
     Attributes:
         spans: Fields of OTLP's ``ScopeSpans``, each a span.
@@ -52,6 +51,7 @@ class Drained:
         logs: Fields of OTLP's ``ScopeLogs``, each a log record.
         log_count: How many they are.
         metrics: What `StoreCollector.call` of ``drain_metrics`` wrote.
+        counters: What the guest told in its life so far: the counters of its block from `Block.SPANS_STARTED` on.
     """
 
     spans: bytes
@@ -59,6 +59,7 @@ class Drained:
     logs: bytes
     log_count: int
     metrics: bytes
+    counters: tuple[int, ...] = (0,) * 6
 
 
 class _End:
@@ -283,15 +284,15 @@ class StoreCollector:
             number: The guest's number.
         """
         block = self.links[number].block
-        spans, span_bytes, span_count, logs, log_bytes, log_count, metrics, metric_bytes = _OUT.unpack_from(
-            self._space, self.base + block
-        )
+        values = _BLOCK.unpack_from(self._space, self.base + block)
+        spans, span_bytes, span_count, logs, log_bytes, log_count, metrics, metric_bytes = values[:8]
         drained = Drained(
             self.read(spans, span_bytes) if span_bytes else b"",
             span_count,
             self.read(logs, log_bytes) if log_bytes else b"",
             log_count,
             self.read(metrics, metric_bytes) if metric_bytes else b"",
+            values[8:],
         )
         _OUT.pack_into(self._space, self.base + block, spans, 0, 0, logs, 0, 0, metrics, 0)
         out = self.control + Control.OUT_BYTES

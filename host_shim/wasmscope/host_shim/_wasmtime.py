@@ -17,6 +17,7 @@ from wasmscope.host_shim._wasmtime_ffi import Native, bytes_at, store_address
 __all__ = ["RawMemory", "SlowMemory", "StoreFuel", "failure_of", "public_view"]
 
 _TRAP_TEXT: Final = "wasm trap: "
+_INTERRUPT: Final = "interrupt"
 
 
 class RawMemory:
@@ -166,9 +167,11 @@ def failure_of(error: BaseException) -> Failure:
         return Failure("wasm.trap", _trap_message(text), code=code, stack=_backtrace(text))
     if isinstance(error, wasmtime.WasmtimeError):
         text = str(error)
-        return Failure(
-            "wasm.trap" if _TRAP_TEXT in text else "wasmtime.Error", _trap_message(text), stack=_backtrace(text)
-        )
+        kind = "wasm.trap" if _TRAP_TEXT in text else "wasmtime.Error"
+        message = _trap_message(text)
+        # An epoch callback can only give an error that says so.
+        code = _INTERRUPT if kind == "wasm.trap" and message == _INTERRUPT else None
+        return Failure(kind, message, code=code, stack=_backtrace(text))
     return Failure.of_exception(error)
 
 

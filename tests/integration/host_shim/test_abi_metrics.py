@@ -273,6 +273,17 @@ class TestAttributeSets:
             Point({"otel.metric.overflow": True, **tenant}, 3),
         ]
 
+    def test_as_many_as_allowed(self, guest: Guest, telemetry: Telemetry) -> None:
+        """With 2,000 sets, measured in one call, each has its point, however large all of it is."""
+        counters = [guest.instrument(COUNTER, I64, packing.instrument(name)) for name in ("c", "d")]
+        sets = [guest.attribute_set({"key": "x" * 40, "n": number}) for number in range(2_000)]
+
+        guest.run(*[lambda c=c, s=s: guest.abi("measure_i64", c, s, s) for c in counters for s in sets])
+
+        for name in ("c", "d"):
+            assert sorted(point.value for point in points(telemetry, name)) == sorted(sets)
+        assert guest.rejected() == {}
+
     def test_malformed(self, guest: Guest, telemetry: Telemetry) -> None:
         """Of a malformed set the good part is kept; it is counted once, as it is registered once."""
         counter = guest.instrument(COUNTER, I64, packing.instrument("c"))

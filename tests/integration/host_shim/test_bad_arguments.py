@@ -297,6 +297,7 @@ class TestReports:
         guest.instrument(1, 0, packing.instrument(text))
         guest.abi("remote_context", *guest.text(text), *guest.text(text))
 
+        guest.bridge.flush()
         assert len(caplog.records) >= 4
         for record in caplog.records:
             assert record.getMessage().isprintable()

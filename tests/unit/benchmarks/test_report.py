@@ -55,6 +55,26 @@ class TestJson:
         assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == ["a1", "b2"]
 
 
+class TestLeftOut:
+    """A peer that cannot be had on a machine."""
+
+    def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Programs get an object that says which and why; it misses no bound."""
+        with pytest.raises(SystemExit) as exit_of, Report(as_json=True) as report:
+            report.left_out("OTel Go SDK", "there is no go on this machine")
+        assert exit_of.value.code == 0
+        assert json.loads(capsys.readouterr().out) == {
+            "left_out": "OTel Go SDK",
+            "why": "there is no go on this machine",
+        }
+
+    def test_text(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """People read the same in a line."""
+        with pytest.raises(SystemExit), Report(as_json=False) as report:
+            report.left_out("OTel Go SDK", "there is no go on this machine")
+        assert capsys.readouterr().out.strip() == "left out: OTel Go SDK: there is no go on this machine"
+
+
 class TestBounds:
     """A bound that is missed fails the benchmark."""
 
@@ -73,6 +93,13 @@ class TestBounds:
         figures = (Figure("slow", 3.0, "us", bound=Bound(most=2.5)), Figure("fast", 1.0, "us", bound=Bound(most=2.5)))
         assert run(*figures, as_json=as_json) == 1
         assert capsys.readouterr().err == "missed its bound: slow\n"
+
+    def test_missed_beside_a_peer(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A figure that is slow beside one of several peers says beside which; its indentation is for people only."""
+        run(Figure("  log", 2.0, "us", "naive", 4.0, Bound(ratio=8)), as_json=True)
+        captured = capsys.readouterr()
+        assert captured.err == "missed its bound: log (beside naive)\n"
+        assert json.loads(captured.out)["name"] == "log"
 
     def test_text(self, capsys: pytest.CaptureFixture[str]) -> None:
         """For people, a line a figure says the same."""

@@ -92,6 +92,18 @@ class TestAsWasmtime:
         assert options("-W", f"timeout={text}", "m").limits.timeout_s == pytest.approx(seconds)
 
 
+class TestDelivery:
+    @pytest.mark.parametrize("name", ["otlp", "sdk", "live"])
+    def test_named(self, name: str) -> None:
+        """A delivery is named in the word after the option, or behind an equals sign."""
+        assert options("--delivery", name, "m.wasm").delivery == name
+        assert options(f"--delivery={name}", "m.wasm").delivery == name
+
+    def test_none(self) -> None:
+        """If none is named, it is for others to choose."""
+        assert options("m.wasm").delivery is None
+
+
 class TestWrong:
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -113,6 +125,9 @@ class TestWrong:
             (["-W", "timeout=" + "9" * 400, "m"], "duration"),
             (["-W", "speed=9", "m"], "fuel=N"),
             (["-W", "", "m"], "fuel=N"),
+            (["--delivery", "fast", "m"], "'fast'"),
+            (["--delivery", "OTLP", "m"], "'OTLP'"),
+            (["--delivery"], "--delivery"),
         ],
     )
     def test_one_line_and_what_to_try(self, words: list[str], said: str) -> None:

@@ -39,7 +39,9 @@ class TestTemporality:
         """A value that means nothing is named, with those that do."""
         assert not prefers_delta({TEMPORALITY: "sideways"})
 
-        assert caplog.messages == [f"{TEMPORALITY}='sideways' is none of cumulative, delta, lowmemory; using cumulative"]
+        assert caplog.messages == [
+            f"{TEMPORALITY}='sideways' is none of cumulative, delta, lowmemory; using cumulative"
+        ]
 
 
 class TestHistograms:

@@ -1183,7 +1183,9 @@ class TestReal:
         assert [(r.body.string_value, r.severity_number) for r in records] == [("start", 9)] * 2
         assert drained.log_count == 2
         assert collector.u32(collector.control + 140) == 0
-        assert collector.drain(link.number) == Drained(b"", 0, b"", 0, b"")
+        assert collector.drain(link.number) == Drained(b"", 0, b"", 0, b"", drained.counters)
+        # Spans started, unsampled, ended; log records; measurements; bytes.
+        assert drained.counters == (0, 0, 0, 2, 0, len(drained.logs))
 
     def test_span(self, kit: Kit, store: wasmtime.Store) -> None:
         """A guest's span comes out as OTLP, with the time of the machine, under what the store's seed gives."""

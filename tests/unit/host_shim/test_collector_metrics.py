@@ -56,7 +56,10 @@ amounts = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 
 
 def sdk_histogram(
-    values: Sequence[int | float], *, boundaries: Sequence[float] | None = None, exponential: tuple[int, int] | None = None
+    values: Sequence[int | float],
+    *,
+    boundaries: Sequence[float] | None = None,
+    exponential: tuple[int, int] | None = None,
 ) -> Any:
     """Have the SDK aggregate values; gives its data point."""
     reader = InMemoryMetricReader(
@@ -73,7 +76,9 @@ def sdk_histogram(
         histogram.record(value)
     data = reader.get_metrics_data()
     provider.shutdown()
-    return data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points[0]
+    assert data is not None
+    point: Any = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points[0]
+    return point
 
 
 def only(metering: Metering, kind: type[Any]) -> Any:
@@ -452,7 +457,11 @@ class TestDrain:
         second = metering.records()
 
         (instrument,) = [r for r in first if isinstance(r, InstrumentRecord) and r.number == number]
-        assert (instrument.instrument.name, instrument.instrument.unit, instrument.instrument.description) == ("c", "By", "d")
+        assert (instrument.instrument.name, instrument.instrument.unit, instrument.instrument.description) == (
+            "c",
+            "By",
+            "d",
+        )
         assert [r for r in first if isinstance(r, SetRecord)] == [SetRecord(sets[1], packing.attributes({"n": 1}))]
         begin = 1_700_000_000_000_000_000
         assert [r for r in first if isinstance(r, SumRecord)] == [SumRecord(number, sets[1], begin, begin, 5)]
@@ -573,7 +582,9 @@ class TestInstruments:
         arguments = [(COUNTER, I64, b"a"), (COUNTER, F64, b"a"), (GAUGE, I64, b"a"), (COUNTER, I64, b"b")]
 
         for _ in range(2):
-            ids = [metering.instrument(kind, number, packing.instrument(name.decode())) for kind, number, name in arguments]
+            ids = [
+                metering.instrument(kind, number, packing.instrument(name.decode())) for kind, number, name in arguments
+            ]
             assert ids == [1, 2, 3, 4]
 
     def test_many(self) -> None:
@@ -862,9 +873,7 @@ class TestTraps:
 
         for metering, is_done in self.interrupted(0, prepare, lambda m, ids: m.i64(ids[0], 5, ids[1])):
             metering.i64(1, 3, 1)
-            values = {
-                r.attribute_set: r.value for r in metering.records() if isinstance(r, SumRecord | GaugeRecord)
-            }
+            values = {r.attribute_set: r.value for r in metering.records() if isinstance(r, SumRecord | GaugeRecord)}
             assert values.pop(1) == (4 if kind == COUNTER else 3)
             assert values in ({}, {40: 5})
             assert metering.measurements == 2 + len(values)
@@ -908,9 +917,7 @@ class TestTraps:
                 metering.f64(histogram, n * 1000.0, attribute_set)
 
         expected: Any = None
-        for metering, is_done in self.interrupted(
-            flags, prepare, lambda m, _: m.call("drain_metrics", m.guest)
-        ):
+        for metering, is_done in self.interrupted(flags, prepare, lambda m, _: m.call("drain_metrics", m.guest)):
             records = sorted(map(str, metering.records()))
             expected = expected or records
             assert records == expected
