@@ -27,6 +27,7 @@ __all__ = [
     "SETUP",
     "STACK_POINTER",
     "TABLE",
+    "first_name",
     "glue",
     "reader",
     "trampolines",
@@ -36,7 +37,7 @@ NAMES: Final = tuple(sorted(FUNCTIONS))
 """The ABI's functions by their number."""
 FURTHER: Final = tuple(name for name in NAMES if name not in {"abi_version", "flush"})
 """Those of which there is one for any guest, which takes its number."""
-SETUP: Final = ("init", "guest", "guest_address", "recover", "wasmscope_open", "wasmscope_close")
+SETUP: Final = ("wasmscope_guest", "recover", "wasmscope_open", "wasmscope_close")
 """Functions for Python that every guest needs."""
 TABLE: Final = "wasmscope_table"
 STACK_POINTER: Final = "__stack_pointer"
@@ -91,7 +92,6 @@ _OF_THE_COLLECTOR: Final = {
     "exception_target": "(param i32 i64) (result i32)",
     "guest": "(param i32 i64) (result i32)",
     "guest_address": "(param i32) (result i32)",
-    "init": "(param i64 i64 i64 i64)",
     "recover": "",
     "reject": "(param i32 i32)",
     "reserve": "(param i32) (result i32)",
@@ -126,8 +126,9 @@ COLLECTOR_FUNCTIONS: Final[dict[str, str]] = {
 def glue(outline: Outline) -> str:
     """Give what is added to the collector.
 
-    It exports `TABLE`, `ROLLS`, and ``wasmscope_open`` and ``wasmscope_close``, which take a guest's number: open makes
-    place for it in the table (result 0: there is none), close says that it has no memory.
+    It exports `TABLE`, `ROLLS`, the functions that these refer to (`first_name`), and ``wasmscope_guest``, which takes
+    what ``guest`` takes and gives ``guest_address``, too; ``wasmscope_open`` and ``wasmscope_close`` take a guest's
+    number: open makes place for it in the table (result 0: there is none), close says that it has no memory.
 
     Args:
         outline: The collector's.
@@ -139,18 +140,16 @@ def glue(outline: Outline) -> str:
         if memory64 is None:
             names = [f"$further_{name}" for name in FURTHER]
         else:
-            names = [
-                f"$first_{name}" if _is_alike(name) else f"$first{64 if memory64 else 32}_{name}" for name in NAMES
-            ]
+            names = [f"${first_name(name, memory64=memory64)}" for name in NAMES]
         names += [f"$c_{name}" if name in COLLECTOR_FUNCTIONS else f"${name}" for name in SETUP]
         referred.update(names)
         results = "funcref " * len(names)
         rolls.append(f'(func (export "{roll}") (result {results}) {"".join(f"(ref.func {name})" for name in names)})')
     for name in NAMES:
         if _is_alike(name):
-            parts.append(_Writer(outline, name, "i64").first(f"$first_{name}"))
+            parts.append(_Writer(outline, name, "i64").first(first_name(name, memory64=True)))
         else:
-            parts.append(_Writer(outline, name, "i32").first(f"$first32_{name}"))
+            parts.append(_Writer(outline, name, "i32").first(first_name(name, memory64=False)))
             parts.append(_first64(name))
         if name in FURTHER:
             parts.append(_Writer(outline, name, "i64").further(f"$further_{name}"))
@@ -178,6 +177,11 @@ def glue(outline: Outline) -> str:
     (i32.add (i32.shl (local.get 0) (i32.const 1)) (i32.const 1))))
 (func $fetch_none (type $fetch) (i32.const 0))
 (func $give_none (type $give) (i32.const {_NO_MEMORY}))
+(func $wasmscope_guest (export "wasmscope_guest") (param i32 i64) (result i32 i32) (local $number i32)
+  (local.set $number (call $c_guest (local.get 0) (local.get 1)))
+  (local.get $number)
+  (if (result i32) (i32.lt_s (local.get $number) (i32.const 0))
+    (then (i32.const 0)) (else (call $c_guest_address (local.get $number)))))
 (func $wasmscope_open (export "wasmscope_open") (param $g i32) (result i32) (local $at i32)
   (local.set $at (i32.shl (local.get $g) (i32.const 1)))
   (if (i32.lt_u (table.size $t) (i32.add (local.get $at) (i32.const 2)))
@@ -274,6 +278,16 @@ def trampolines(*, memory64: bool) -> str:
     )
 
 
+def first_name(name: str, *, memory64: bool) -> str:
+    """Give the export of an ABI function for the first guest.
+
+    Args:
+        name: The function.
+        memory64: Whether the guest's addresses are 64 bits wide.
+    """
+    return f"wasmscope_{'' if _is_alike(name) else '64_' if memory64 else '32_'}{name}"
+
+
 def _is_alike(name: str) -> bool:
     """Whether a function has the same type for both widths."""
     return "p" not in FUNCTIONS[name].params
@@ -286,7 +300,8 @@ def _control(outline: Outline, offset: int) -> str:
 def _first64(name: str) -> str:
     args = " ".join(f"(local.get {index})" for index in range(len(FUNCTIONS[name].params)))
     kind = _params(FUNCTIONS[name].params) + _result(name)
-    return f"(func $first64_{name} {kind} (call $further_{name} (i32.const 0) {args}))\n"
+    label = first_name(name, memory64=True)
+    return f'(func ${label} (export "{label}") {kind} (call $further_{name} (i32.const 0) {args}))\n'
 
 
 class _Writer:
@@ -303,9 +318,9 @@ class _Writer:
         self._slot = "(i32.const {})"
         self._shift = 0
 
-    def first(self, label: str) -> str:
+    def first(self, name: str) -> str:
         """Write it for the guest whose number is 0."""
-        return self._function(label, _params(self._signature.params, self._wide))
+        return self._function(f'${name} (export "{name}")', _params(self._signature.params, self._wide))
 
     def further(self, label: str) -> str:
         """Write it for any guest, whose number is the first parameter."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import wasmtime
 
-from wasmscope.host_shim._glue import FURTHER, NAMES, ROLLS, SETUP
+from wasmscope.host_shim._glue import FURTHER, NAMES, ROLLS, SETUP, first_name
 from wasmscope.host_shim._modules import UnsuitableError
 from wasmscope.host_shim._plan import ImportPlan
 from wasmscope.host_shim._wasmtime import RawMemory
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["GuestLink"]
 
 _INDEX: Final = {name: index for index, name in enumerate(NAMES)}
+# So many functions are got by their names in less time than all at once.
+_FEW: Final = 8
 
 
 class GuestLink:
@@ -51,10 +53,11 @@ class GuestLink:
         self.imports = {name: instances.func_at(self._items, functions + _INDEX[name]) for name in plan.abi}
         if base and not collector.write_scratch(base):
             raise UnsuitableError("the collector has no memory left")
-        self.number: int = collector.call("guest", int(not has_memory), len(base))
+        self.number: int
+        self.block: int
+        self.number, self.block = collector.add_guest(len(base), has_memory=has_memory)
         if self.number < 0 or (self._is_first and self.number):
             raise UnsuitableError("the collector takes no more guests")
-        self.block = collector.call("guest_address", self.number) & 0xFFFFFFFF
         collector.links[self.number] = self
         if not self._is_first:
             self._number_it()
@@ -66,9 +69,14 @@ class GuestLink:
     def _link_first(self) -> int:
         """Have the functions that were made for the first guest; gives their place."""
         collector = self._collector
-        roll = ROLLS[self._plan.memory64]
-        collector.roll(collector.instance, roll, len(NAMES) + len(SETUP), self._at(4))
-        collector.keep_functions(SETUP, self._items, self._at(4 + len(NAMES)))
+        memory64 = self._plan.memory64
+        if len(self._plan.abi) > _FEW:
+            collector.roll(collector.instance, ROLLS[memory64], len(NAMES) + len(SETUP), self._at(4))
+            collector.keep_functions(SETUP, self._items, self._at(4 + len(NAMES)))
+        else:
+            for name in self._plan.abi:
+                export = first_name(name, memory64=memory64).encode()
+                collector.instances.export(collector.context, collector.instance, export, self._at(4 + _INDEX[name]))
         # What it is made after.
         self._mark = collector.instance if collector.is_new else collector.instantiate(collector.modules.empty, 0, 0)
         return 4

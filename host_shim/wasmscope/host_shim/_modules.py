@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import wasmtime
 
-from wasmscope.host_shim._glue import glue, reader, trampolines
+from wasmscope.host_shim._glue import ROLLS, glue, reader, trampolines
 from wasmscope.host_shim._wasmtime_ffi import Native, store_address, value_type_name
 from wasmscope.host_shim._wasmtime_instances import Instances, WasiClock
 from wasmscope.host_shim._weld import Outline, outline, weld
@@ -115,8 +115,9 @@ class EngineModules:
         control: Address of its control block.
         args: Address of the arguments of a call that goes on to Python.
         stack_pointer: What ``__stack_pointer`` is when nothing of it runs.
-        results: Types of its functions' results, by name: ``i32``, ``i64`` or the empty string.
+        results: Types of its functions' first results, by name: ``i32``, ``i64`` or the empty string.
         imports: What it imports, in order.
+        data: What its memory must hold before anything of it runs: addresses and bytes.
         empty: A module without anything.
         host_kind: The type of the host function.
         clock_kind: The type of the clock.
@@ -136,10 +137,11 @@ class EngineModules:
         self.stack_pointer = found.constants["__stack_pointer"]
         self.collector = modules.compile(engine, "collector", wasm)
         self.imports = found.imported
+        self.data = found.data
         self.results = {
-            item.name: "".join(map(value_type_name, item.type.results))
+            item.name: "".join(map(value_type_name, item.type.results[:1]))
             for item in self.collector.exports
-            if isinstance(item.type, wasmtime.FuncType) and len(item.type.results) < 2
+            if isinstance(item.type, wasmtime.FuncType) and item.name not in ROLLS.values()
         }
         if unknown := set(self.imports) - {HOST, CLOCK}:
             raise UnsuitableError(f"the collector imports {unknown}")

@@ -157,8 +157,12 @@ class StoreCollector:
             instances.export(context, self.instance, b"init", self.places + 3 * size)
             if modules.is_fixed:
                 self._fixed_base = self.base
-            data = collectors.configuration
-            ctypes.memmove(self.base + self.control + Control.LIMIT_BODY, data, len(data))
+            base = self.base
+            for address, data in (
+                *modules.data,
+                (self.control + Control.LIMIT_BODY, collectors.configuration),
+            ):
+                ctypes.memmove(base + address, data, len(data))
             seed = collectors.settings.seed or _random_seed
             self.call("init", *_SEED.unpack(seed()))
         except BaseException:
@@ -471,6 +475,16 @@ class StoreCollector:
         except (UnsuitableError, wasmtime.WasmtimeError, wasmtime.Trap) as error:
             self.owner.tell(f"telemetry takes the slower path, because a guest cannot be linked: {error}")
             return None
+
+    def add_guest(self, size: int, *, has_memory: bool) -> tuple[int, int]:
+        """Have the collector count one more guest; gives its number, or -1, and the address of its block.
+
+        Args:
+            size: Length of its attributes in the scratch area.
+            has_memory: Whether it has a memory.
+        """
+        number = self.call("wasmscope_guest", int(not has_memory), size)
+        return number, self._values[2] & 0xFFFFFFFF
 
     def charge(self, number: int, duration_s: float) -> None:
         """Charge time in Python to the call that a guest is in."""

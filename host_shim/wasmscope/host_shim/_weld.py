@@ -6,6 +6,7 @@ number means the same thing in both, and what the addition defines can be append
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +20,8 @@ _IMPORTS: Final = 2
 _FUNCTIONS: Final = 3
 _GLOBALS: Final = 6
 _CODE: Final = 10
-_ORDER: Final = (1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11)
+_DATA: Final = 11
+_ORDER: Final = (1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 10)
 _APPENDED: Final = (1, 3, 4, 7, 9, 10)
 # (func (param f32 f32 f32)), which nothing in an addition has: it stands for each type of the other module.
 _PLACEHOLDER: Final = "(type (func (param f32 f32 f32)))"
@@ -39,6 +41,7 @@ class Outline:
         count: How many functions it has, imported ones included.
         globals: Indices of exported globals, by name.
         constants: What those functions and globals give that are a constant of type i32, by name.
+        data: What its memory holds at first: addresses and bytes.
     """
 
     types: int
@@ -47,6 +50,7 @@ class Outline:
     count: int
     globals: dict[str, int]
     constants: dict[str, int]
+    data: tuple[tuple[int, bytes], ...]
 
     def imports(self, kinds: dict[str, str], host: dict[tuple[str, str], str], stack_pointer: str) -> str:
         """Give the begin of an addition's text: what it imports.
@@ -88,11 +92,16 @@ def outline(wasm: bytes) -> Outline:
             constants[name] = found[0]
     values = _global_values(contents.get(_GLOBALS, b"\0"))
     constants |= {name: values[index] for name, index in globals_.items() if index < len(values)}
-    return Outline(_leb(contents[_TYPES], 0)[0], imported, functions, count, globals_, constants)
+    types = _leb(contents[_TYPES], 0)[0]
+    data = tuple(_data(contents.get(_DATA, b"\0")))
+    return Outline(types, imported, functions, count, globals_, constants, data)
 
 
 def weld(wasm: bytes, addition: bytes) -> bytes:
     """Append to a module what another one defines that begins with `Outline.imports` of it.
+
+    Its data is left out (`Outline.data`): to make an instance takes a third less if there is none, though it has to be
+    written then.
 
     Args:
         wasm: The module.
@@ -128,6 +137,22 @@ def _bodies(code: bytes) -> list[bytes]:
         bodies.append(code[at : at + size])
         at += size
     return bodies
+
+
+def _data(section: bytes) -> Iterator[tuple[int, bytes]]:
+    """Read data segments of the one memory whose place is a constant.
+
+    Raises:
+        ValueError: If one is of another kind.
+    """
+    count, at = _leb(section, 0)
+    for _ in range(count):
+        found = _constant(section, at + 1)
+        if section[at] != 0 or found is None:
+            raise ValueError("a data segment that is not at a constant address")
+        size, start = _leb(section, found[1])
+        at = start + size
+        yield found[0], section[start:at]
 
 
 def _global_values(section: bytes) -> list[int]:

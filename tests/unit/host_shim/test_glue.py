@@ -119,6 +119,8 @@ class Rig:
         clock = wasmtime.Func(store, wasmtime.FuncType([i32, i64, i32], [i32]), lambda *_: 0)
         made = wasmtime.Instance(store, module("double", traps), [self._host, clock])
         self.collector = cast("Mapping[str, Any]", made.exports(store))
+        for address, data in outline(double.double(traps=traps)).data:
+            self.poke(address, data)
         self.functions = self._further() if number else self._rolled(self.collector, ROLLS[memory64], NAMES)
         self.guest: wasmtime.Memory | None = None
         if memory is not None:
@@ -653,23 +655,25 @@ class TestWeld:
         rig = Rig()
         for names, roll in ((NAMES, ROLLS[False]), (NAMES, ROLLS[True]), (FURTHER, ROLLS[None])):
             found = rig._rolled(rig.collector, roll, (*names, *SETUP))
-            assert found["guest_address"](rig.store, 7) == double.BLOCK
-            assert last(rig) == ("guest_address", (7,))
-            found["init"](rig.store, 1, 2, 3, 4)
-            assert last(rig) == ("init", (1, 2, 3, 4))
+            before = found["wasmscope_guest"](rig.store, 1, 9)[0]
+            assert found["wasmscope_guest"](rig.store, 1, 9) == [before + 1, double.BLOCK]
+            assert rig.calls()[-2:] == [("guest", (1, 9)), ("guest_address", (before + 1,))]
+            found["recover"](rig.store)
+            assert last(rig) == ("recover", ())
             assert found["wasmscope_open"](rig.store, 1) == 1
 
     def test_outline(self) -> None:
-        """Constants of a module are found where they are, and the memory, functions and data stay as they were."""
+        """Constants and data of a module are found where they are, and its functions stay as they were."""
         found = outline(double.double())
         assert found.constants["control"] == double.CONTROL
         assert found.constants["args"] == double.ARGS
         assert found.constants["__stack_pointer"] == double.STACK_POINTER
         assert "guest" not in found.constants
+        scratch = struct.pack("<II", double.SCRATCH, double.SCRATCH_BYTES)
+        assert found.data == ((double.CONTROL + 176, scratch),)
         rig = Rig()
         for name, (params, result) in double.FUNCTIONS.items():
             kind = rig.collector[name].type(rig.store)
             letters = {"i32": "i", "i64": "l", "f64": "d"}
             assert "".join(letters[str(item)] for item in kind.params) == params
             assert "".join(letters[str(item)] for item in kind.results) == result
-        assert struct.unpack("<II", rig.peek(double.CONTROL + 176, 8)) == (double.SCRATCH, double.SCRATCH_BYTES)
