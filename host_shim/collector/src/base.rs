@@ -5,6 +5,7 @@ use crate::heap;
 use crate::memory::{P, fence, move_bytes};
 use crate::packed::{self, OF_SPAN};
 use crate::ranges;
+use crate::sites;
 use crate::work;
 
 const SLACK: u32 = 64;
@@ -14,13 +15,15 @@ pub fn set(guest: P<Guest>, attrs_len: i64) -> bool {
     ranges::begin();
     let size = ranges::list_size(attrs_len, crate::control::control().scratch_cap);
     let list = ranges::take(size);
-    let start = work::get(packed::bound(P::NONE, size));
+    let start = work::get(u64::from(size) + 1_024);
     if start == 0 {
         return false;
     }
     packed::begin(guest);
     packed::trust();
-    let end = packed::encode(P::NONE, list, size, start, OF_SPAN);
+    packed::region_in_work();
+    let end = packed::encode(sites::nothing(), list, size, start, OF_SPAN);
+    let start = packed::start();
     let len = packed::compact(start, end) - start;
     let cap = heap::rounded(len + SLACK);
     let block = heap::alloc(cap);

@@ -4,6 +4,7 @@ use crate::control::limits;
 use crate::heap;
 use crate::intern::Interned;
 use crate::memory::{P, Var, fill, move_bytes, r32, w32};
+use crate::packed::Bloom;
 use crate::rejections::{KEPT_BYTES, reject_number};
 
 /// One guest. The host reads the first 384 bytes; README.md has the table.
@@ -78,7 +79,7 @@ pub struct Fixed {
     pub count: u32,
     /// Of the block at ptr.
     pub cap: u32,
-    pub bloom: u64,
+    pub bloom: Bloom,
 }
 
 const _: () = {

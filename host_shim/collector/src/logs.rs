@@ -9,10 +9,9 @@ use crate::operation;
 use crate::output;
 use crate::packed::{self, varint, varint_size};
 use crate::ranges;
-use crate::rejections::{KEPT_BYTES, SEVERITY, reject, reject_number};
+use crate::rejections::{SEVERITY, reject_number};
 use crate::sites::{self, Site};
 use crate::text;
-use crate::work;
 
 /// Fields of fixed sizes, and room to write loosely.
 const HEAD: u64 = 160;
@@ -72,45 +71,42 @@ pub fn log(guest: P<Guest>, site: u32, severity: u32, context: i64, body_len: i6
     let now = host::now();
     output::age(guest, now);
 
-    let base = P::at(&raw const guest.base as u32);
+    // What the guest's attributes take is found out when they are written: then the record may move.
     let need = HEAD
-        + u64::from(body_size) * 3
+        + text::room(body, body_size)
         + u64::from(site.name_len)
         + u64::from(site.attributes.len)
         + u64::from(guest.base.len)
-        + packed::bound(site, list_size);
-    let is_cut = body_size != there;
-    // Where it goes, if that is sure to be large enough; else, in between.
-    if list_size <= limits.value && !is_cut && need < 4_096 {
-        let at = output::room::<true>(guest, need);
-        if at == 0 {
-            operation::commit();
-            return;
-        }
-        let mut end = put_head(at + 3, found, severity, now, site);
-        end = put_body(guest, end, body, body_size);
-        if list_size == 0 {
-            end = packed::put_fixed(end, base, packed::OF_SPAN, packed::OF_LOG);
-            end = packed::put_fixed(end, P::at(&raw const site.attributes as u32), site.tag, packed::OF_LOG);
-        } else {
-            end = put_attributes(guest, site, end, list, list_size, 0);
-        }
-        let end = output::close(at, end);
-        let mut guest = guest;
-        output::commit::<true>(guest, end, now);
-        guest.logs_made += 1;
-        return;
-    }
-    let start = work::get(need);
-    if start == 0 {
-        reject(guest, KEPT_BYTES);
+        + u64::from(list_size);
+    let at = output::room::<true>(guest, need);
+    if at == 0 {
         operation::commit();
         return;
     }
-    let mut end = put_head(start, found, severity, now, site);
+    let mut end = put_head(at + 3, found, severity, now, site);
     end = put_body(guest, end, body, body_size);
-    end = put_attributes(guest, site, end, list, list_size, if is_cut { body_len } else { 0 });
-    output::copy::<true>(guest, work::base(), end - work::base(), now);
+    let fixed_start = end;
+    let base_end = packed::put_fixed(end, P::at(&raw const guest.base as u32), packed::OF_SPAN, packed::OF_LOG);
+    end = packed::put_fixed(base_end, P::at(&raw const site.attributes as u32), site.tag, packed::OF_LOG);
+    if list_size != 0 || body_size != there {
+        packed::begin(guest);
+        packed::begin_with(fixed_start, base_end, end, packed::joined(&guest.base.bloom, &site.attributes.bloom));
+        packed::region(at, guest.logs.ptr + guest.logs_cap);
+        if body_size != there {
+            packed::note_body(body_len);
+        }
+        end = packed::encode(site, list, list_size, end, packed::OF_LOG);
+        let start = packed::start();
+        end = packed::finish(start + (fixed_start - at), end, guest.base.count + site.attributes.count);
+        if start != at {
+            output::copy::<true>(guest, start + 3, end - start - 3, now);
+            return;
+        }
+    }
+    let end = output::close(at, end);
+    let mut guest = guest;
+    output::commit::<true>(guest, end, now);
+    guest.logs_made += 1;
 }
 
 #[inline(always)]
@@ -175,25 +171,6 @@ fn put_body(guest: P<Guest>, at: u32, body: u32, size: u32) -> u32 {
         return to + size;
     }
     text::put(guest, to, body, size)
-}
-
-/// Write the attributes of the host, the call site and the guest: in the work buffer, unless nothing can be cut.
-/// `cut_from` is the length of a body that was cut, or 0.
-#[inline(never)]
-fn put_attributes(guest: P<Guest>, site: P<Site>, at: u32, list: u32, list_size: u32, cut_from: i64) -> u32 {
-    let base = P::at(&raw const guest.base as u32);
-    let fixed = P::at(&raw const site.attributes as u32);
-    let work_base = work::base();
-    let base_end = packed::put_fixed(at, base, packed::OF_SPAN, packed::OF_LOG);
-    let fixed_end = packed::put_fixed(base_end, fixed, site.tag, packed::OF_LOG);
-    packed::begin(guest);
-    packed::begin_with(at, base_end, fixed_end, guest.base.bloom | site.attributes.bloom);
-    if cut_from != 0 {
-        packed::note_body(cut_from);
-    }
-    let end = packed::encode(site, list, list_size, fixed_end, packed::OF_LOG);
-    let moved = work::base().wrapping_sub(work_base);
-    packed::finish(at.wrapping_add(moved), end, guest.base.count + site.attributes.count)
 }
 
 /// Write a log record of an exception into the work buffer: all but its attributes.

@@ -62,7 +62,10 @@ const IS_TRUNCATED: u32 = 2;
 /// The list is the host's: keys may be reserved, and nothing is cut.
 static IS_HOSTS: Var<bool> = Var::new(false);
 static HAS_DEAD: Var<bool> = Var::new(false);
-static BLOOM: Var<u64> = Var::new(0);
+/// A bit of the keys that are there: so most keys are known to be new without a look at the others.
+static BLOOM: Var<Bloom> = Var::new([0; 4]);
+
+pub type Bloom = [u64; 4];
 
 // Notes on what was cut: index in the order, length, bytes.
 static NOTES: Var<u32> = Var::new(0);
@@ -76,17 +79,68 @@ static FIXED_START: Var<u32> = Var::new(0);
 static FIXED_BASE: Var<u32> = Var::new(0);
 static FIXED_END: Var<u32> = Var::new(0);
 
-/// How many bytes of memory the entries of a list may need, at most.
+// The record that is being made: it begins at START, and may be written up to LIMIT and a little more. Where that is not
+// enough, it moves to the work buffer.
+static START: Var<u32> = Var::new(0);
+static LIMIT: Var<u32> = Var::new(0);
+/// Room behind LIMIT, to write loosely.
+pub const SLACK: u32 = 64;
+
+/// Say where the record begins that the list is part of, and where the room for it ends.
 #[inline(always)]
-pub fn bound(site: P<Site>, size: u32) -> u64 {
-    let plain = u64::from(size) * 4 + 64;
-    if site.is_none() || site.field_count == 0 {
-        return plain;
+pub fn region(start: u32, end: u32) {
+    START.set(start);
+    LIMIT.set(end - SLACK);
+}
+
+/// As `region`, of a record in the work buffer.
+#[inline(always)]
+pub fn region_in_work() {
+    region(work::base(), work::end());
+}
+
+/// Where the record begins now: it moves when it needs more room.
+#[inline(always)]
+pub fn start() -> u32 {
+    START.get()
+}
+
+/// Have room for so many bytes behind `at`. Gives where that is now; 0 if there is no memory.
+#[inline(always)]
+fn ensure(at: u32, bytes: u64) -> u32 {
+    if u64::from(LIMIT.get()) >= u64::from(at) + bytes { at } else { relocate(at, bytes + u64::from(SLACK)) }
+}
+
+#[inline(never)]
+fn relocate(at: u32, bytes: u64) -> u32 {
+    let start = START.get();
+    let wanted = u64::from(at - start) + bytes;
+    let room;
+    if start == work::base() {
+        room = work::more(at, bytes);
+    } else {
+        let base = work::get(wanted);
+        if base == 0 {
+            return 0;
+        }
+        move_bytes(base, start, at - start);
+        room = base + (at - start);
     }
-    // A field reference takes three bytes and stands for a name.
-    let most = limits().attributes;
-    let references = if size / 3 < most { size / 3 } else { most };
-    plain + u64::from(references) * u64::from(site.field_max + 16)
+    if room == 0 {
+        return 0;
+    }
+    let moved = room.wrapping_sub(at);
+    let mut index = 0;
+    while index < GIVEN.get() {
+        let place = ORDER.get() + index * 8;
+        w32(place, r32(place).wrapping_add(moved));
+        index += 1;
+    }
+    FIXED_START.set(FIXED_START.get().wrapping_add(moved));
+    FIXED_BASE.set(FIXED_BASE.get().wrapping_add(moved));
+    FIXED_END.set(FIXED_END.get().wrapping_add(moved));
+    region_in_work();
+    room
 }
 
 /// Get ready for a list.
@@ -97,7 +151,7 @@ pub fn begin(guest: P<Guest>) {
     NOTES_LEN.set(0);
     HAS_DEAD.set(false);
     IS_HOSTS.set(false);
-    BLOOM.set(0);
+    BLOOM.set([0; 4]);
     FIXED_START.set(0);
     FIXED_BASE.set(0);
     FIXED_END.set(0);
@@ -105,7 +159,7 @@ pub fn begin(guest: P<Guest>) {
 
 /// Say which entries are there already; of those up to `base_end`, the list can change none.
 #[inline(always)]
-pub fn begin_with(start: u32, base_end: u32, end: u32, bloom: u64) {
+pub fn begin_with(start: u32, base_end: u32, end: u32, bloom: Bloom) {
     FIXED_START.set(start);
     FIXED_BASE.set(base_end);
     FIXED_END.set(end);
@@ -153,10 +207,7 @@ fn limit_of_attributes() -> u32 {
     if limit < MOST { limit } else { MOST }
 }
 
-/// Encode a list at `to`, where `bound` bytes are free. Gives where it ends.
-///
-/// If anything may be cut (the list is larger than limits.value, or there is a note already), `to` is in the work
-/// buffer, which may move: then `to` and the addresses given to `begin_with` have moved by as much as `work::base()`.
+/// Encode a list at `to`, in the record that `region` speaks of, which may move. Gives where it ends.
 #[inline(always)]
 pub fn encode(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 {
     if size == 0 && NOTES_LEN.get() == 0 {
@@ -165,155 +216,132 @@ pub fn encode(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 {
     encode_list(site, source, size, to, tag)
 }
 
+/// A key of so many bytes has a length of one byte, however it is repaired.
+const SHORT_KEY: u32 = 42;
+/// A text of so many bytes makes an entry with lengths of one byte.
+const SHORT_TEXT: u32 = 72;
+/// An entry with a short key and a short text is shorter.
+const SHORT_ENTRY: u32 = 160;
+
 #[inline(never)]
 fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 {
     let guest = GUEST.get();
     let end = source + size;
     let most = limit_of_attributes();
-    let limit_value = limit_of_value();
-    let limit_key = limit_of_key();
     if ORDER_CAP.get() < most + 2 && !grow_order(most + 2) {
         reject(guest, KEPT_BYTES);
         return to;
     }
+    let short_key = if limit_of_key() < SHORT_KEY { limit_of_key() } else { SHORT_KEY };
+    let short_text = if limit_of_value() < SHORT_TEXT { limit_of_value() } else { SHORT_TEXT };
+    let field_count = site.field_count;
     STOP.set(0);
     ELEMENTS.set(0);
     END.set(end);
     let mut p = source;
     let mut at = to;
     let mut count = 0;
-    while p < end {
+    'list: while p < end {
         if count == most {
             STOP.set(ATTRIBUTE_COUNT);
             break;
         }
         count += 1;
-        let start = at;
-        let left = end - p;
-        if left < 2 {
-            STOP.set(ATTRIBUTE);
-            break;
-        }
-        let head = r16(p);
-        p += 2;
-        // Where the key begins, and how long it is; 0 if the attribute must be dropped.
-        let mut key = at + 4;
-        let mut key_len = 0;
-        if head & 0x8000 != 0 {
-            let index = head & 0x7fff;
-            if !site.is_none() && index < site.field_count {
-                let name = r32(site.fields + index * 8);
+        // Most attributes: a short key in ASCII, a scalar, and room. Whatever else it may be is for the careful reader,
+        // which alone counts.
+        'usual: {
+            let head = r16(p);
+            let left = end - p;
+            if LIMIT.get() < at + SHORT_ENTRY {
+                break 'usual;
+            }
+            let key = at + 4;
+            let mut key_len = head;
+            let mut value = p + 2;
+            if head < 0x8000 {
+                // At least the kind and a byte must follow.
+                if head.wrapping_sub(1) >= short_key || head + 4 > left || !text::put_ascii(key, p + 2, head) {
+                    break 'usual;
+                }
+                if is_reserved(key, head) {
+                    break 'usual;
+                }
+                value += head;
+            } else {
+                let index = head & 0x7fff;
+                if index >= field_count || left < 4 {
+                    break 'usual;
+                }
                 key_len = r32(site.fields + index * 8 + 4);
-                if key_len >= 128 {
-                    key += 1;
+                if key_len > SHORT_KEY {
+                    break 'usual;
                 }
-                copy_loosely(key, name, key_len);
-            } else {
-                reject_number(guest, ATTRIBUTE_FIELD, i64::from(index));
+                copy_loosely(key, r32(site.fields + index * 8), key_len);
             }
-        } else {
-            if left - 2 < head {
-                STOP.set(ATTRIBUTE);
-                break;
-            }
-            let from = p;
-            p += head;
-            if head == 0 || head > limit_key {
-                reject_number(guest, ATTRIBUTE_KEY, i64::from(head));
-            } else {
-                // However it is repaired, a short one has a short length.
-                if head > 42 {
-                    let is_good = text::is_utf8(from, head);
-                    if (if is_good { head } else { text::repaired_size(from, head) }) >= 128 {
-                        key += 1;
+            let left = end - value;
+            let to = key + key_len;
+            let next;
+            let size;
+            match r8(value) {
+                STRING => {
+                    if left < 5 {
+                        break 'usual;
                     }
+                    let length = r32(value + 1);
+                    if length > short_text || length > left - 5 || !text::put_good(to + 4, value + 5, length) {
+                        break 'usual;
+                    }
+                    w32(to, 0x000a_0012 | (length + 2) << 8 | length << 24);
+                    size = length + 4;
+                    next = value + 5 + length;
                 }
-                key_len = text::put(guest, key, from, head) - key;
-                if is_reserved(key, key_len) && !IS_HOSTS.get() {
-                    reject_text(guest, ATTRIBUTE_RESERVED, key, key_len);
-                    key_len = 0;
+                BOOL => {
+                    w32(to, 0x0010_0212 | ((r8(value + 1) != 0) as u32) << 24);
+                    size = 4;
+                    next = value + 2;
                 }
+                I64 => {
+                    if left < 9 {
+                        break 'usual;
+                    }
+                    let number_end = varint(to + 3, r64(value + 1));
+                    w16(to, 0x12 | (number_end - to - 2) << 8);
+                    w8(to + 2, 0x18);
+                    size = number_end - to;
+                    next = value + 9;
+                }
+                F64 => {
+                    if left < 9 {
+                        break 'usual;
+                    }
+                    w32(to, 0x0021_0912);
+                    w64(to + 3, r64(value + 1));
+                    size = 11;
+                    next = value + 9;
+                }
+                _ => break 'usual,
             }
-        }
-        let noted = NOTES_LEN.get();
-        NAME.set(key);
-        NAME_LEN.set(key_len);
-        let value_at = key + key_len;
-        w16(value_at, 0x12);
-        // Most values are one of these.
-        let kind = if p < end { r8(p) } else { 255 };
-        let left = end - p;
-        if kind == STRING && left >= 5 && r32(p + 1) <= left - 5 && r32(p + 1) < 100 && r32(p + 1) <= limit_value {
-            let value_len = r32(p + 1);
-            w16(value_at + 2, 0x0a);
-            at = text::put(guest, value_at + 4, p + 5, value_len);
-            // It may be repaired, and thereby longer.
-            if at - value_at - 4 < 120 {
-                w8(value_at + 3, at - value_at - 4);
-                w8(value_at + 1, at - value_at - 2);
-            } else {
-                at = fix_length(value_at + 3, at);
-                at = fix_length(value_at + 1, at);
+            // All lengths are below 128: 42 + 72 + 8 at most.
+            w32(at, tag | (key_len + size + 2) << 8 | 0x0a << 16 | key_len << 24);
+            let next_at = to + size;
+            let index = GIVEN.get();
+            if take_bloom_bit(key, key_len) {
+                let place = ORDER.get() + index * 8;
+                w32(place, at);
+                w32(place + 4, 0);
+                GIVEN.set(index + 1);
+                at = next_at;
+            } else if enter(at, NOTES_LEN.get(), 0) {
+                at = next_at;
             }
-            p += 5 + value_len;
-        } else if kind == I64 && left >= 9 {
-            w8(value_at + 2, 0x18);
-            at = varint(value_at + 3, r64(p + 1));
-            w8(value_at + 1, at - value_at - 2);
-            p += 9;
-        } else if kind == BOOL && left >= 2 {
-            w16(value_at + 1, 0x1002);
-            w8(value_at + 3, (r8(p + 1) != 0) as u32);
-            at = value_at + 4;
-            p += 2;
-        } else if kind == F64 && left >= 9 {
-            w16(value_at + 1, 0x2109);
-            w64(value_at + 3, r64(p + 1));
-            at = value_at + 11;
-            p += 9;
-        } else {
-            SOURCE.set(p);
-            at = value(value_at + 2, 0);
-            p = SOURCE.get();
-            if STOP.get() != 0 {
-                at = start;
-                NOTES_LEN.set(noted);
-                break;
-            }
-            at = fix_length(value_at + 1, at);
+            p = next;
+            continue 'list;
         }
-        if key_len == 0 {
-            at = start;
-            NOTES_LEN.set(noted);
-            continue;
-        }
-        // Now the head of the entry.
-        w8(start, tag);
-        w8(start + 2, 0x0a);
-        if key_len < 128 {
-            w8(start + 3, key_len);
-        } else {
-            varint(start + 3, u64::from(key_len));
-        }
-        let bit = bloom_bit(key, key_len);
-        let size = at - start - 2;
-        if size < 128 {
-            w8(start + 1, size);
-        } else {
-            at = fix_length(start + 1, at);
-        }
-        let index = GIVEN.get();
-        if BLOOM.get() & bit == 0 {
-            BLOOM.set(BLOOM.get() | bit);
-            let place = ORDER.get() + index * 8;
-            w32(place, start);
-            w32(place + 4, 0);
-            GIVEN.set(index + 1);
-            if NOTES_LEN.get() != noted {
-                number_notes(noted, index);
-            }
-        } else if !enter(start, noted, 0) {
-            at = start;
+        SOURCE.set(p);
+        at = attribute(site, at, tag);
+        p = SOURCE.get();
+        if STOP.get() != 0 {
+            break;
         }
     }
     let stop = STOP.get();
@@ -324,6 +352,88 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
         at = put_notes(at, tag);
     }
     at
+}
+
+/// Read any attribute at SOURCE. Gives where its entry ends; sets STOP if the rest of the list cannot be read.
+#[inline(never)]
+fn attribute(site: P<Site>, to: u32, tag: u32) -> u32 {
+    let guest = GUEST.get();
+    let mut p = SOURCE.get();
+    let left = END.get() - p;
+    if left < 2 {
+        return stop(to);
+    }
+    let head = r16(p);
+    p += 2;
+    let is_field = head & 0x8000 != 0;
+    let mut from = p;
+    let mut size = head;
+    let mut is_kept = true;
+    if is_field {
+        let index = head & 0x7fff;
+        is_kept = index < site.field_count;
+        if is_kept {
+            from = r32(site.fields + index * 8);
+            size = r32(site.fields + index * 8 + 4);
+        } else {
+            size = 0;
+            reject_number(guest, ATTRIBUTE_FIELD, i64::from(index));
+        }
+    } else {
+        if left - 2 < head {
+            return stop(to);
+        }
+        p += head;
+        if head == 0 || head > limit_of_key() {
+            is_kept = false;
+            size = 0;
+            reject_number(guest, ATTRIBUTE_KEY, i64::from(head));
+        }
+    }
+    // Of what follows, nothing gets longer than four times what it is.
+    let rest = u64::from(END.get() - p) * 4;
+    let start = ensure(to, u64::from(size) * 3 + value_bound(p, rest) + 64);
+    if start == 0 {
+        STOP.set(KEPT_BYTES);
+        return to;
+    }
+    let sure = text::repaired_size(from, size);
+    let key = start + if sure < 128 { 4 } else { 5 };
+    let key_len = text::put(guest, key, from, size) - key;
+    if !is_field && is_kept && is_reserved(key, key_len) && !IS_HOSTS.get() {
+        reject_text(guest, ATTRIBUTE_RESERVED, key, key_len);
+        is_kept = false;
+    }
+    let noted = NOTES_LEN.get();
+    NAME.set(key);
+    NAME_LEN.set(key_len);
+    SOURCE.set(p);
+    let value_at = key + key_len;
+    let mut at = value(value_at + 2, 0);
+    if STOP.get() != 0 || !is_kept {
+        NOTES_LEN.set(noted);
+        return start;
+    }
+    at = fix_length(value_at + 1, at);
+    w8(value_at, 0x12);
+    w8(start, tag);
+    w8(start + 2, 0x0a);
+    varint(start + 3, u64::from(key_len));
+    at = fix_length(start + 1, at);
+    if enter(start, noted, 0) { at } else { start }
+}
+
+/// How many bytes a value takes at most, `rest` if that is not known.
+fn value_bound(p: u32, rest: u64) -> u64 {
+    if END.get() - p.min(END.get()) >= 5 && (r8(p) == STRING || r8(p) == BYTES) {
+        let size = r32(p + 1);
+        let limit = limit_of_value();
+        let bound = u64::from(if size < limit { size } else { limit }) * 3;
+        if bound < rest {
+            return bound;
+        }
+    }
+    rest
 }
 
 /// Keep an entry whose key may have come before. False if it is the host's, and the entry is to go.
@@ -361,7 +471,7 @@ fn enter(start: u32, noted: u32, flags: u32) -> bool {
     w32(place, start);
     w32(place + 4, flags);
     GIVEN.set(index + 1);
-    BLOOM.set(BLOOM.get() | bloom_bit(key, key_len));
+    take_bloom_bit(key, key_len);
     number_notes(noted, index);
     true
 }
@@ -371,7 +481,7 @@ pub fn given() -> u32 {
     GIVEN.get()
 }
 
-pub fn bloom() -> u64 {
+pub fn bloom() -> Bloom {
     BLOOM.get()
 }
 
@@ -538,15 +648,43 @@ fn has_key(entry: u32, key: u32, key_len: u32) -> bool {
     size == key_len && is_equal(there, key, key_len)
 }
 
-/// One of 64 bits for a key, so that most keys are known to be new without a look at the others.
+/// One of 256 bits for a key.
 #[inline(always)]
-pub fn bloom_bit(key: u32, key_len: u32) -> u64 {
+fn bloom_hash(key: u32, key_len: u32) -> u32 {
     let mixed = if key_len >= 8 {
         r64(key) ^ r64(key + key_len - 8).rotate_left(29)
     } else {
         r64(key) << (8 * (8 - key_len) & 63)
     };
-    1 << ((mixed ^ u64::from(key_len)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+    ((mixed ^ u64::from(key_len)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u32
+}
+
+/// Note a key; false if one with the same bit is noted already.
+#[inline(always)]
+fn take_bloom_bit(key: u32, key_len: u32) -> bool {
+    let hash = bloom_hash(key, key_len);
+    let word = BLOOM.address() + (hash >> 6) * 8;
+    let bit = 1 << (hash & 63);
+    let old = r64(word);
+    w64(word, old | bit);
+    old & bit == 0
+}
+
+/// The bit of one key.
+pub fn add_to_bloom(bloom: P<Bloom>, key: u32, key_len: u32) {
+    let hash = bloom_hash(key, key_len);
+    let word = bloom.0 + (hash >> 6) * 8;
+    w64(word, r64(word) | 1 << (hash & 63));
+}
+
+#[inline(always)]
+pub fn joined(a: &Bloom, b: &Bloom) -> Bloom {
+    [a[0] | b[0], a[1] | b[1], a[2] | b[2], a[3] | b[3]]
+}
+
+#[inline(always)]
+pub fn may_meet(a: &Bloom, b: &Bloom) -> bool {
+    a[0] & b[0] | a[1] & b[1] | a[2] & b[2] | a[3] & b[3] != 0
 }
 
 #[inline(always)]
@@ -827,25 +965,11 @@ fn put_notes(at: u32, tag: u32) -> u32 {
     if count == 0 {
         return at;
     }
-    // A note has at most 8 bytes more of heads than it has in the notes.
-    let room = work::more(at, NOTES_LEN.get() + 128 + FIXED_END.get() - FIXED_START.get());
-    if room == 0 {
-        return at;
-    }
-    let moved = room.wrapping_sub(at);
-    let at = room;
-    if moved != 0 {
-        let mut index = 0;
-        while index < GIVEN.get() {
-            let place = ORDER.get() + index * 8;
-            w32(place, r32(place).wrapping_add(moved));
-            index += 1;
-        }
-        if FIXED_END.get() != 0 {
-            FIXED_START.set(FIXED_START.get().wrapping_add(moved));
-            FIXED_BASE.set(FIXED_BASE.get().wrapping_add(moved));
-            FIXED_END.set(FIXED_END.get().wrapping_add(moved));
-        }
+    // A note has no more bytes of heads than it has in the notes.
+    let before = at;
+    let at = ensure(at, u64::from(NOTES_LEN.get()) + 128 + u64::from(FIXED_END.get() - FIXED_START.get()));
+    if at == 0 {
+        return before;
     }
     let name = TRUNCATED.as_ptr() as u32;
     w8(at, tag);
@@ -948,33 +1072,49 @@ pub fn put_fixed(to: u32, fixed: P<Fixed>, from_tag: u32, tag: u32) -> u32 {
     end
 }
 
-/// Check a list and write it again, in the work buffer, as it is meant: each key once, cut, repaired, with the note on
-/// what was cut, and of plain types only. That is a set of attributes for measurements. Gives where it ends, 0 if there
-/// is no memory; it begins at `plain_start()`.
-pub fn plain(guest: P<Guest>, source: u32, size: u32) -> u32 {
+/// Count what is wrong with a list that is a set of attributes for measurements: their values are strings, bools,
+/// integers, floats and arrays of one of these.
+pub fn plain(guest: P<Guest>, source: u32, size: u32) {
     begin(guest);
-    let start = work::get(bound(P::NONE, size));
-    if start == 0 {
+    if work::get(u64::from(size) + 1_024) == 0 {
         reject(guest, KEPT_BYTES);
-        return 0;
+        return;
     }
-    let end = encode(P::NONE, source, size, start, OF_SPAN);
-    let size = compact(work::base(), end) - work::base();
-    // At worst, a small integer: one byte for nine.
-    let to = work::more(work::base() + size, size * 3 + 64);
-    if to == 0 {
-        reject(guest, KEPT_BYTES);
-        return 0;
+    region_in_work();
+    let end = encode(crate::sites::nothing(), source, size, work::base(), OF_SPAN);
+    let mut entry = start();
+    while entry < end {
+        let (key, key_len) = key_of(entry);
+        let next = next_entry(entry);
+        // Behind the key: the tag and length of the value.
+        if r8(entry) != DEAD && !is_plain(skip_varint(key + key_len + 1), next) {
+            reject_text(guest, ATTRIBUTE_TYPE, key, key_len);
+        }
+        entry = next;
     }
-    PLAIN.set(to);
-    put_plain(guest, to, work::base(), to)
 }
 
-static PLAIN: Var<u32> = Var::new(0);
+/// Whether an AnyValue that lies between two addresses is of a plain type, or an array of one.
+fn is_plain(from: u32, end: u32) -> bool {
+    if from == end || r8(from) != 0x2a {
+        return from != end && is_scalar(r8(from));
+    }
+    let mut p = skip_varint(from + 1);
+    let mut first = 0;
+    while p < end {
+        let next = next_entry(p);
+        p = skip_varint(p + 1);
+        if p == next || !is_scalar(r8(p)) || (first != 0 && r8(p) != first) {
+            return false;
+        }
+        first = r8(p);
+        p = next;
+    }
+    true
+}
 
-/// Where the list begins that `plain` wrote.
-pub fn plain_start() -> u32 {
-    PLAIN.get()
+fn is_scalar(tag: u32) -> bool {
+    tag == 0x0a || tag == 0x10 || tag == 0x18 || tag == 0x21
 }
 
 /// Write the rest of an entry with text for value, behind its tag, which is there already. Gives where it ends.
@@ -989,101 +1129,6 @@ pub fn put_text_entry(at: u32, key: u32, key_len: u32, from: u32, size: u32) -> 
     copy_loosely(to, from, size);
     let end = fix_length(value_at + 1, to + size);
     fix_length(at + 1, end)
-}
-
-/// Write entries as a packed list again, as a set of attributes for measurements: values of other types than strings,
-/// bools, integers, floats and arrays of one of these are counted and dropped. Gives where it ends.
-fn put_plain(guest: P<Guest>, to: u32, start: u32, end: u32) -> u32 {
-    let mut to = to;
-    let mut entry = start;
-    while entry < end {
-        let next = next_entry(entry);
-        let (key, key_len) = key_of(entry);
-        // Behind the key: the tag and length of the value.
-        let p = skip_varint(key + key_len + 1);
-        w16(to, key_len);
-        move_bytes(to + 2, key, key_len);
-        let at = put_plain_value(to + 2 + key_len, p, next);
-        if at == 0 {
-            reject_text(guest, ATTRIBUTE_TYPE, key, key_len);
-        } else {
-            to = at;
-        }
-        entry = next;
-    }
-    to
-}
-
-/// Write an AnyValue that lies between two addresses as a packed value; 0 if it is of no plain type.
-fn put_plain_value(to: u32, from: u32, end: u32) -> u32 {
-    if from == end {
-        return 0;
-    }
-    let tag = r8(from);
-    if tag != 0x2a {
-        return put_scalar(to, from, end);
-    }
-    let mut p = skip_varint(from + 1);
-    w8(to, ARRAY);
-    let mut at = to + 5;
-    let mut count = 0;
-    let mut first = 0;
-    while p < end {
-        let next = next_entry(p);
-        p = skip_varint(p + 1);
-        if p == next {
-            return 0;
-        }
-        let tag = r8(p);
-        if count != 0 && tag != first {
-            return 0;
-        }
-        first = tag;
-        at = put_scalar(at, p, next);
-        if at == 0 {
-            return 0;
-        }
-        count += 1;
-        p = next;
-    }
-    w32(to + 1, count);
-    at
-}
-
-fn put_scalar(to: u32, from: u32, end: u32) -> u32 {
-    match r8(from) {
-        0x0a => {
-            let p = skip_varint(from + 1);
-            w8(to, STRING);
-            w32(to + 1, end - p);
-            move_bytes(to + 5, p, end - p);
-            to + 5 + (end - p)
-        }
-        0x10 => {
-            w8(to, BOOL);
-            w8(to + 1, r8(from + 1));
-            to + 2
-        }
-        0x18 => {
-            let mut number = 0;
-            let mut shift = 0;
-            let mut p = from + 1;
-            while p < end {
-                number |= u64::from(r8(p) & 0x7f) << (shift & 63);
-                shift += 7;
-                p += 1;
-            }
-            w8(to, I64);
-            w64(to + 1, number);
-            to + 9
-        }
-        0x21 => {
-            w8(to, F64);
-            w64(to + 1, r64(from + 1));
-            to + 9
-        }
-        _ => 0,
-    }
 }
 
 /// After a trap: mark what is kept between lists.

@@ -39,8 +39,8 @@ pub struct Site {
 const SITE: u32 = core::mem::size_of::<Site>() as u32;
 
 /// Call site 0: nothing is known.
-static NONE: Var<[u64; 7]> = Var::new([0; 7]);
-const _: () = assert!(core::mem::size_of::<Site>() <= 56);
+static NONE: Var<[u64; 12]> = Var::new([0; 12]);
+const _: () = assert!(core::mem::size_of::<Site>() <= 96);
 
 /// Find a call site, and count one that is not known.
 #[inline(always)]
@@ -94,7 +94,7 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
     let line = r32(source + 4);
     // The table of field names, all texts, all attributes.
     let most = if field_count < size / 2 { field_count } else { size / 2 };
-    let start = work::get(u64::from(most) * 8 + u64::from(size) * 9 + u64::from(guest.base.len) + 1024);
+    let start = work::get(u64::from(most) * 8 + u64::from(size) * 4 + u64::from(guest.base.len) + 1024);
     if start == 0 {
         reject_number(guest, KEPT_BYTES, i64::from(size));
         return 0;
@@ -144,17 +144,18 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
     let mut end = packed::put_fixed(entries, base, packed::OF_SPAN, tag);
     let own = end - entries;
     let mut count = guest.base.count;
-    let mut bloom = guest.base.bloom;
+    let bloom: P<packed::Bloom> = P::at(BLOOM.address());
+    BLOOM.set(guest.base.bloom);
     if target_len != 0 {
         w8(end, tag);
         end = packed::put_text_entry(end, KEY_TARGET.as_ptr() as u32, 16, target, target_len);
-        bloom |= packed::bloom_bit(KEY_TARGET.as_ptr() as u32, 16);
+        packed::add_to_bloom(bloom, KEY_TARGET.as_ptr() as u32, 16);
         count += 1;
     }
     if file_len != 0 {
         w8(end, tag);
         end = packed::put_text_entry(end, KEY_FILE.as_ptr() as u32, 14, file, file_len);
-        bloom |= packed::bloom_bit(KEY_FILE.as_ptr() as u32, 14);
+        packed::add_to_bloom(bloom, KEY_FILE.as_ptr() as u32, 14);
         count += 1;
         if line != 0 {
             w8(end, tag);
@@ -166,23 +167,20 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
             let value_end = packed::varint(end + 23, u64::from(line));
             w8(end + 21, value_end - end - 22);
             w8(end + 1, value_end - end - 2);
-            bloom |= packed::bloom_bit(KEY_LINE.as_ptr() as u32, 16);
+            packed::add_to_bloom(bloom, KEY_LINE.as_ptr() as u32, 16);
             count += 1;
             end = value_end;
         }
     }
     packed::begin(guest);
-    packed::begin_with(entries, end, end, bloom);
-    let rest = END.get() - SOURCE.get();
-    end = packed::encode(P::NONE, SOURCE.get(), rest, end, tag);
+    packed::begin_with(entries, end, end, BLOOM.get());
+    packed::region_in_work();
+    end = packed::encode(nothing(), SOURCE.get(), END.get() - SOURCE.get(), end, tag);
     // What was written may have moved as a whole.
     let moved = work::base().wrapping_sub(start);
     let entries = entries.wrapping_add(moved);
     end = packed::finish(entries, end, count);
-    if rest != 0 {
-        count = packed::kept();
-        bloom = packed::bloom();
-    }
+    count = packed::kept();
     let entries = entries + own;
 
     if !has_room(guest, size) {
@@ -220,7 +218,7 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
     site.attributes.ptr = entries.wrapping_sub(moved).wrapping_add(by);
     site.attributes.len = end - entries;
     site.attributes.count = count - guest.base.count;
-    site.attributes.bloom = bloom;
+    site.attributes.bloom = packed::bloom();
     site.attributes.cap = 0;
     let id = intern::add(sites, hash, 0, block, size, cap, site.0);
     let mut guest = guest;
@@ -229,6 +227,7 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
     id
 }
 
+static BLOOM: Var<packed::Bloom> = Var::new([0; 4]);
 static KEY_TARGET: [u8; 32] = *b"wasmscope.target\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 static KEY_FILE: [u8; 32] = *b"code.file.path\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 static KEY_LINE: [u8; 32] = *b"code.line.number\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";

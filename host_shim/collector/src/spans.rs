@@ -14,7 +14,7 @@ use crate::logs;
 use crate::memory::{P, Var, copy_loosely, fence, move_bytes, r8, w8, w16, w32, w64};
 use crate::operation;
 use crate::output;
-use crate::packed::{self, OF_EVENT, OF_LINK, OF_LOG, OF_SPAN, fix_length, varint, varint_size};
+use crate::packed::{self, Bloom, OF_EVENT, OF_LINK, OF_LOG, OF_SPAN, fix_length, varint, varint_size};
 use crate::ranges;
 use crate::rejections::{
     ENDED, EVENT_COUNT, HANDLE, KEPT_BYTES, KIND, LINK_COUNT, OPEN_SPANS, STATUS, reject, reject_number,
@@ -26,7 +26,7 @@ use crate::work;
 
 #[repr(C)]
 struct Body {
-    bloom: u64,
+    bloom: Bloom,
     /// Of the block.
     cap: u32,
     /// Where what is recorded ends, from the begin of the block.
@@ -206,17 +206,14 @@ pub fn start(guest: P<Guest>, site: u32, name_len: i64, context: i64, kind: u32,
     if decision == Decision::Drop {
         return start_unrecorded(guest, parent);
     }
+    // What the guest's attributes take is found out when they are written: then the record may move.
     let need = HEAD
+        + u64::from(BODY)
         + u64::from(name_size) * 3
         + u64::from(site.name_len)
         + u64::from(site.attributes.len)
-        + u64::from(guest.base.len)
-        + packed::bound(site, list_size);
-    let tracestate = parent.tracestate;
-    let is_direct = decision == Decision::Keep
-        && tracestate == 0
-        && need + u64::from(BODY) <= u64::from(USUAL)
-        && list_size <= limits.value;
+        + u64::from(guest.base.len);
+    let is_direct = decision == Decision::Keep && parent.tracestate == 0 && need <= u64::from(USUAL);
     if !is_direct {
         return start_slowly(guest, site_id, site, name, name_size, parent, kind, list, list_size, decision);
     }
@@ -241,11 +238,36 @@ pub fn start(guest: P<Guest>, site: u32, name_len: i64, context: i64, kind: u32,
     }
     let span_id = ids::next();
     let mut body: P<Body> = P::at(block);
+    packed::region(block, block + USUAL);
     let at = put_head(block + BODY, trace_id, span_id, parent_id, parent_flags | flags, kind, host::now());
     body.entries = at - block;
     let end = put_name(guest, at, name, name_size, site);
-    put_attributes(guest, site, body, block, end, list, list_size);
+    body = put_attributes(guest, site, body, end, list, list_size);
+    if body.0 == block {
+        body.cap = USUAL;
+    } else {
+        body = move_body(guest, body);
+        heap::free(block, USUAL);
+        if body.is_none() {
+            return 0;
+        }
+    }
     commit_start(guest, index, site, body, trace_id, span_id, flags, 0)
+}
+
+/// Copy a body from the work buffer into a block of its own; none and counted if there is no memory.
+#[inline(never)]
+fn move_body(guest: P<Guest>, from: P<Body>) -> P<Body> {
+    let cap = heap::rounded(from.len + SLACK);
+    let block = if may_hold_memory(guest, cap) { heap::alloc(cap) } else { 0 };
+    let mut body: P<Body> = P::at(block);
+    if block == 0 {
+        reject(guest, KEPT_BYTES);
+    } else {
+        move_bytes(block, from.0, from.len);
+        body.cap = cap;
+    }
+    body
 }
 
 /// As a trap can strike before: nothing of it is there until now.
@@ -320,45 +342,42 @@ fn put_name(guest: P<Guest>, at: u32, name: u32, size: u32, site: P<Site>) -> u3
     at + 6
 }
 
-/// Write the attributes of the host, the call site and the guest, from `at` on, and what the body says of them. The
-/// record begins at `block` or, where that is 0, in the work buffer, which may move.
+/// Write the attributes of the host, the call site and the guest, from `at` on, and what the body says of them. Gives the
+/// body: it may be in the work buffer then.
 #[inline(always)]
-fn put_attributes(guest: P<Guest>, site: P<Site>, body: P<Body>, block: u32, at: u32, list: u32, list_size: u32) {
-    let mut body = body;
+fn put_attributes(guest: P<Guest>, site: P<Site>, body: P<Body>, at: u32, list: u32, list_size: u32) -> P<Body> {
     let base = P::at(&raw const guest.base as u32);
     let fixed = P::at(&raw const site.attributes as u32);
     let base_end = packed::put_fixed(at, base, OF_SPAN, OF_SPAN);
     let fixed_end = packed::put_fixed(base_end, fixed, site.tag, OF_SPAN);
     let count = guest.base.count + site.attributes.count;
-    let bloom = guest.base.bloom | site.attributes.bloom;
-    if list_size == 0 {
-        init_body(body, block, fixed_end, count, bloom, 0);
-        return;
-    }
-    let start = at - body.0;
-    let in_work = work::base();
     packed::begin(guest);
-    packed::begin_with(at, base_end, fixed_end, bloom);
-    let mut end = packed::encode(site, list, list_size, fixed_end, OF_SPAN);
-    if block == 0 {
-        body = P::at(body.0.wrapping_add(work::base().wrapping_sub(in_work)));
+    packed::begin_with(at, base_end, fixed_end, packed::joined(&guest.base.bloom, &site.attributes.bloom));
+    if list_size == 0 {
+        init_body(body, fixed_end, count, 0);
+        return body;
     }
-    let at = body.0 + start;
+    let region = packed::start();
+    let mut end = packed::encode(site, list, list_size, fixed_end, OF_SPAN);
+    let moved = packed::start().wrapping_sub(region);
+    let body = P::at(body.0.wrapping_add(moved));
+    let at = at.wrapping_add(moved);
     end = packed::finish(at, end, count);
     if has_room(guest, list_size) {
-        init_body(body, block, end, packed::kept(), packed::bloom(), list_size);
-        return;
+        init_body(body, end, packed::kept(), list_size);
+        return body;
     }
     let base_end = packed::put_fixed(at, base, OF_SPAN, OF_SPAN);
     let fixed_end = packed::put_fixed(base_end, fixed, site.tag, OF_SPAN);
-    init_body(body, block, fixed_end, count, bloom, 0);
+    init_body(body, fixed_end, count, 0);
+    body
 }
 
 #[inline(always)]
-fn init_body(body: P<Body>, block: u32, end: u32, attributes: u32, bloom: u64, kept_bytes: u32) {
+fn init_body(body: P<Body>, end: u32, attributes: u32, kept_bytes: u32) {
     let mut body = body;
-    body.bloom = bloom;
-    body.cap = if block == 0 { 0 } else { USUAL };
+    // That of a list which is not kept does no harm.
+    body.bloom = packed::bloom();
     body.len = end - body.0;
     body.dead = 0;
     body.fresh = 0;
@@ -405,7 +424,6 @@ fn start_slowly(
     }
     // The name first: the host may ask for it, and it is counted once if it is ill-formed.
     let room = u64::from(name_size) * 3 + u64::from(site.name_len) + 64;
-    let extra = if decision == Decision::Ask { u64::from(root.extra_cap) * 4 + 64 } else { 0 };
     let need = HEAD
         + u64::from(BODY)
         + room * 2
@@ -413,8 +431,7 @@ fn start_slowly(
         + u64::from(TRACESTATE_ROOM)
         + u64::from(site.attributes.len)
         + u64::from(guest.base.len)
-        + packed::bound(site, list_size)
-        + extra;
+        + u64::from(list_size);
     let start = work::get(need);
     if start == 0 {
         reject(guest, KEPT_BYTES);
@@ -464,26 +481,23 @@ fn start_slowly(
         move_bytes(at, tracestates::data(tracestate), state_len);
         at += state_len;
     }
-    let from_start = body.0 - start;
     body.entries = at - body.0;
     move_bytes(at, start, name_entry_len);
     at += name_entry_len;
-    put_attributes(guest, site, body, 0, at, list, list_size);
-    body = P::at(work::base() + from_start);
+    packed::region_in_work();
+    body = put_attributes(guest, site, body, at, list, list_size);
     if extra_len != 0 {
-        put_extra(guest, body, root.extra_ptr, extra_len);
+        body = put_extra(guest, body, root.extra_ptr, extra_len);
     }
     let index = contexts::find_slot(guest);
-    let cap = heap::rounded(body.len + SLACK);
-    let block = if may_hold_memory(guest, cap) { heap::alloc(cap) } else { 0 };
-    if index == NO_SLOT || block == 0 {
-        heap::free(block, cap);
+    if index == NO_SLOT {
         reject(guest, KEPT_BYTES);
         return 0;
     }
-    move_bytes(block, body.0, body.len);
-    body = P::at(block);
-    body.cap = cap;
+    body = move_body(guest, body);
+    if body.is_none() {
+        return 0;
+    }
     commit_start(guest, index, site, body, trace_id, span_id, flags, tracestate)
 }
 
@@ -507,20 +521,21 @@ fn start_decided_drop(guest: P<Guest>, trace_id: [u64; 2], flags: u32, tracestat
     handle
 }
 
-/// Add the sampler's attributes to a body in the work buffer, where there is room.
-fn put_extra(guest: P<Guest>, body: P<Body>, list: u32, size: u32) {
-    let mut body = body;
-    let start = body.0 + body.entries;
-    let end = body.0 + body.len;
+/// Add the sampler's attributes to a body in the work buffer.
+fn put_extra(guest: P<Guest>, body: P<Body>, list: u32, size: u32) -> P<Body> {
+    let from_start = body.0 - work::base();
+    let len = body.len;
     packed::begin(guest);
     packed::trust();
-    let after = packed::encode(P::NONE, list, size, end, OF_SPAN);
-    let new = packed::count_new(start, end);
-    body.attributes += new;
-    body.bloom |= packed::bloom();
-    body.fresh = end - body.0;
-    body.len = packed::compact(end, after) - body.0;
+    packed::region_in_work();
+    let after = packed::encode(sites::nothing(), list, size, body.0 + len, OF_SPAN);
+    let mut body: P<Body> = P::at(packed::start() + from_start);
+    body.attributes += packed::count_new(body.0 + body.entries, body.0 + len);
+    body.bloom = packed::joined(&body.bloom, &packed::bloom());
+    body.fresh = len;
+    body.len = packed::compact(body.0 + len, after) - body.0;
     settle(body);
+    body
 }
 
 // While it is open.
@@ -602,16 +617,20 @@ fn may_hold(guest: P<Guest>, size: u32) -> bool {
     false
 }
 
-/// Where so many bytes more can be written behind what is recorded: in the body, or in the work buffer if the body is
-/// too small or it is not sure how many it will be. 0 and counted if nowhere.
+/// Where something can be written behind what is recorded: in the body, if there is room for so many bytes, else in the
+/// work buffer, to which it also moves if it gets longer. 0 and counted if there is no memory.
 #[inline(always)]
-fn place(guest: P<Guest>, body: P<Body>, bytes: u64, is_sure: bool) -> u32 {
-    if is_sure && bytes + u64::from(SLACK) <= u64::from(body.cap - body.len) {
-        return body.0 + body.len;
+fn place(guest: P<Guest>, body: P<Body>, bytes: u32) -> u32 {
+    let at = body.0 + body.len;
+    if u64::from(bytes) + u64::from(SLACK) <= u64::from(body.cap - body.len) {
+        packed::region(at, body.0 + body.cap);
+        return at;
     }
-    let at = work::get(bytes);
+    let at = work::get(u64::from(bytes) + 1_024);
     if at == 0 {
         reject(guest, KEPT_BYTES);
+    } else {
+        packed::region_in_work();
     }
     at
 }
@@ -698,20 +717,18 @@ pub fn attributes(guest: P<Guest>, handle: i64, attrs_len: i64) {
     let list = ranges::take(size);
     let body: P<Body> = P::at(slot.body);
     let site: P<Site> = P::at(body.site);
-    let mut at = place(guest, body, packed::bound(site, size), size <= limits.value);
+    let at = place(guest, body, size);
     if at == 0 {
         return;
     }
-    let is_in_work = at != body.0 + body.len;
     packed::begin(guest);
     let mut end = packed::encode(site, list, size, at, OF_SPAN);
-    if is_in_work {
-        at = work::base();
-    }
+    let at = packed::start();
     if packed::given() == 0 || !may_hold(guest, size) {
         return;
     }
-    let may_replace = packed::bloom() & body.bloom != 0;
+    let bloom = packed::bloom();
+    let may_replace = packed::may_meet(&bloom, &body.bloom);
     let mut new = packed::given();
     if may_replace {
         new = packed::count_new(body.0 + body.entries, body.0 + body.len);
@@ -727,7 +744,6 @@ pub fn attributes(guest: P<Guest>, handle: i64, attrs_len: i64) {
     if packed::has_dead() {
         end = packed::compact(at, end);
     }
-    let bloom = packed::bloom();
     let mut body = append(guest, slot, at, end);
     if body.is_none() {
         return;
@@ -740,7 +756,7 @@ pub fn attributes(guest: P<Guest>, handle: i64, attrs_len: i64) {
     }
     body.len += added;
     body.attributes += new;
-    body.bloom |= bloom;
+    body.bloom = packed::joined(&body.bloom, &bloom);
     body.kept_bytes += size;
     owner.kept_bytes += u64::from(size);
     operation::commit();
@@ -790,12 +806,10 @@ pub fn event(guest: P<Guest>, handle: i64, name_len: i64, attrs_len: i64) {
     ranges::check_list(guest, attrs_len);
     let name_size = ranges::cut(name, there, limits.name);
     let body: P<Body> = P::at(slot.body);
-    let need = 96 + u64::from(name_size) * 3 + packed::bound(P::NONE, size);
-    let mut at = place(guest, body, need, size <= limits.value);
+    let mut at = place(guest, body, 96 + name_size * 3 + size);
     if at == 0 {
         return;
     }
-    let is_in_work = at != body.0 + body.len;
     let name_at = put_event_head(at);
     let mut end = put_event_name(guest, name_at, name, name_size);
     let characters = text::characters(name_at + 3, end - name_at - 3);
@@ -804,10 +818,8 @@ pub fn event(guest: P<Guest>, handle: i64, name_len: i64, attrs_len: i64) {
     if size != 0 {
         let from_at = end - at;
         packed::begin(guest);
-        end = packed::encode(P::NONE, list, size, end, OF_EVENT);
-        if is_in_work {
-            at = work::base();
-        }
+        end = packed::encode(sites::nothing(), list, size, end, OF_EVENT);
+        at = packed::start();
         given = packed::given();
         if !may_add_event(guest, body, if name_size == 0 { 0 } else { characters } + if given != 0 { size } else { 0 }) {
             return;
@@ -873,11 +885,10 @@ pub fn link(guest: P<Guest>, handle: i64, target: i64, attrs_len: i64) {
     let size = ranges::list_size(attrs_len, limits.attributes_bytes);
     let list = ranges::take(size);
     ranges::check_list(guest, attrs_len);
-    let mut at = place(guest, body, 128 + packed::bound(P::NONE, size), size <= limits.value);
+    let mut at = place(guest, body, 128 + size);
     if at == 0 {
         return;
     }
-    let is_in_work = at != body.0 + body.len;
     w8(at, LINK);
     w16(at + 2, 0x100a);
     w64(at + 4, linked.trace_id[0]);
@@ -890,10 +901,8 @@ pub fn link(guest: P<Guest>, handle: i64, target: i64, attrs_len: i64) {
     let mut bytes = ITEM_BYTES;
     if size != 0 {
         packed::begin(guest);
-        end = packed::encode(P::NONE, list, size, end, OF_LINK);
-        if is_in_work {
-            at = work::base();
-        }
+        end = packed::encode(sites::nothing(), list, size, end, OF_LINK);
+        at = packed::start();
         if packed::given() != 0 {
             bytes += size;
         }
@@ -1073,7 +1082,7 @@ pub fn exception(guest: P<Guest>, handle: i64, type_len: i64, message_len: i64, 
         + u64::from(message_size) * 3
         + 512
         + u64::from(guest.base.len)
-        + packed::bound(P::NONE, size);
+        + u64::from(size);
     let start = work::get(need);
     if start == 0 {
         reject(guest, KEPT_BYTES);
@@ -1119,22 +1128,21 @@ pub fn exception(guest: P<Guest>, handle: i64, type_len: i64, message_len: i64, 
     }
     at = put_known(at, tag, KEY_MESSAGE.as_ptr() as u32, 17, message, message_len);
     let mut count = 2;
-    let mut bloom = packed::bloom_bit(KEY_TYPE.as_ptr() as u32, 14) | packed::bloom_bit(KEY_MESSAGE.as_ptr() as u32, 17);
     if stack_len != 0 {
         at = put_known(at, tag, KEY_STACK.as_ptr() as u32, 20, stack, stack_len);
-        bloom |= packed::bloom_bit(KEY_STACK.as_ptr() as u32, 20);
         count += 1;
     }
     if !is_event {
-        bloom |= guest.base.bloom;
         count += guest.base.count;
     }
     let (record_from, entries_from) = (record - start, entries - start);
     let characters = text::characters(message, message_len) + text::characters(stack, stack_len);
     packed::begin(guest);
-    packed::begin_with(entries, base_end, at, bloom);
-    let mut end = packed::encode(P::NONE, list, size, at, tag);
-    let start = work::base();
+    // Here any key may be there already.
+    packed::begin_with(entries, base_end, at, [u64::MAX; 4]);
+    packed::region_in_work();
+    let mut end = packed::encode(sites::nothing(), list, size, at, tag);
+    let start = packed::start();
     let given = packed::given();
     let record = start + record_from;
     if is_event {
@@ -1306,21 +1314,20 @@ fn put_living(to: u32, from: u32, end: u32) -> u32 {
 
 /// End a guest's open spans with status ERROR, the innermost first: all, or those started in a call with this number or
 /// a later one into the guest that the frame names. Gives how many.
-pub fn fail(guest: P<Guest>, frame: u64, reason_len: i64, event_len: i64, end_ns: u64) -> u32 {
+pub fn fail(guest: P<Guest>, frame: u64, reason_len: i64, list_len: i64, end_ns: u64) -> u32 {
     let limit = control().scratch_cap;
     ranges::begin();
     let reason_len = ranges::list_size(reason_len, limit);
     let reason = ranges::take(reason_len);
-    let list_len = ranges::list_size(event_len, limit);
+    let list_len = ranges::list_size(list_len, limit);
     let list = ranges::take(list_len);
     // Both out of the way of the host, which may write to scratch when the buffer is full.
-    let start = work::get(u64::from(reason_len) + packed::bound(P::NONE, list_len) + 256);
+    let mut start = work::get(u64::from(reason_len) + u64::from(list_len) + 1_024);
     if start == 0 {
         return 0;
     }
     move_bytes(start, reason, reason_len);
-    let mut event_from = 0;
-    let mut event_end = 0;
+    let mut event_len = 0;
     if list_len != 0 {
         let at = start + reason_len;
         w8(at, EVENT);
@@ -1330,10 +1337,12 @@ pub fn fail(guest: P<Guest>, frame: u64, reason_len: i64, event_len: i64, end_ns
         copy_loosely(at + 13, EXCEPTION.as_ptr() as u32, 9);
         packed::begin(guest);
         packed::trust();
-        let end = packed::encode(P::NONE, list, list_len, at + 22, OF_EVENT);
+        packed::region_in_work();
+        let end = packed::encode(sites::nothing(), list, list_len, at + 22, OF_EVENT);
+        start = packed::start();
+        let at = start + reason_len;
         let end = packed::compact(at + 22, end);
-        event_end = fix_length(at + 1, end);
-        event_from = at;
+        event_len = fix_length(at + 1, end) - at;
     }
     let frame_guest = control().frame.frame_guest;
     let mut count = 0;
@@ -1349,7 +1358,7 @@ pub fn fail(guest: P<Guest>, frame: u64, reason_len: i64, event_len: i64, end_ns
             if slot.entered != 0 {
                 contexts::take_off(guest, slot, contexts::handle_of(index, slot.context.extra));
             }
-            end_open(guest, slot, index, end_ns, event_from, event_end - event_from, start, reason_len);
+            end_open(guest, slot, index, end_ns, start + reason_len, event_len, start, reason_len);
             count += 1;
         }
     }

@@ -101,6 +101,17 @@ pub fn repaired_size(mut at: u32, size: u32) -> u32 {
     sum
 }
 
+/// How many bytes text takes at most when it is repaired: exactly, if it is long.
+#[inline(always)]
+pub fn room(at: u32, size: u32) -> u64 {
+    if size <= 256 { u64::from(size) * 3 } else { long_room(at, size) }
+}
+
+#[inline(never)]
+fn long_room(at: u32, size: u32) -> u64 {
+    u64::from(if is_long_utf8(at, size) { size } else { repaired_size(at, size) })
+}
+
 /// Write text, repaired; gives where it ends.
 fn repair(mut to: u32, mut at: u32, size: u32) -> u32 {
     let end = at + size;
@@ -141,6 +152,47 @@ fn put_long(guest: P<Guest>, to: u32, from: u32, size: u32) -> u32 {
     }
     reject(guest, UTF8);
     repair(to, from, size)
+}
+
+/// Write ASCII; false if it is not. At most 31 bytes more are written.
+#[inline(always)]
+pub fn put_ascii(to: u32, from: u32, size: u32) -> bool {
+    if size > 16 {
+        return put_long_ascii(to, from, size);
+    }
+    let (a, b) = (r64(from), r64(from + 8));
+    w64(to, a);
+    w64(to + 8, b);
+    is_short_ascii(from, size)
+}
+
+fn put_long_ascii(to: u32, from: u32, size: u32) -> bool {
+    copy_loosely(to, from, size);
+    let mut high = 0;
+    let mut i = 0;
+    while i + 8 <= size {
+        high |= r64(from + i);
+        i += 8;
+    }
+    (high | r64(from + size - 8)) & HIGH == 0
+}
+
+/// Write text if it is well-formed; false if it is not. At most 31 bytes more are written.
+#[inline(always)]
+pub fn put_good(to: u32, from: u32, size: u32) -> bool {
+    if size <= 16 && is_short_ascii(from, size) {
+        let (a, b) = (r64(from), r64(from + 8));
+        w64(to, a);
+        w64(to + 8, b);
+        return true;
+    }
+    put_long_good(to, from, size)
+}
+
+#[inline(never)]
+fn put_long_good(to: u32, from: u32, size: u32) -> bool {
+    copy_loosely(to, from, size);
+    is_long_utf8(from, size)
 }
 
 /// Where to cut text of more than `limit` bytes: at most there, and between characters. The byte at `limit` is read.

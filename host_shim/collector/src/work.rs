@@ -36,12 +36,18 @@ pub fn base() -> u32 {
     BASE.get()
 }
 
+/// Where the buffer ends.
+#[inline(always)]
+pub fn end() -> u32 {
+    BASE.get() + CAP.get()
+}
+
 /// Have room for so many bytes behind `at`, an address in the buffer. Gives where that is now: the buffer may have
 /// moved. 0 if there is no memory.
-pub fn more(at: u32, bytes: u32) -> u32 {
+pub fn more(at: u32, bytes: u64) -> u32 {
     let (base, cap) = (BASE.get(), CAP.get());
     let used = at - base;
-    let wanted = u64::from(used) + u64::from(bytes);
+    let wanted = u64::from(used) + bytes;
     if wanted <= u64::from(cap) {
         return at;
     }

@@ -6,9 +6,10 @@ Start with `Bridge`.
 from __future__ import annotations
 
 from wasmscope.host_shim._accounting import ModuleUsage
-from wasmscope.host_shim._bridge import Bridge, BridgeLinker
+from wasmscope.host_shim._bridge import Bridge
 from wasmscope.host_shim._instance import GuestExports, GuestFunc, GuestInstance
 from wasmscope.host_shim._limits import Limits
+from wasmscope.host_shim._linker import BridgeLinker
 from wasmscope.host_shim._wasi import StdioMode
 
 __all__ = [

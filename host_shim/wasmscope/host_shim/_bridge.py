@@ -6,7 +6,6 @@ import atexit
 import functools
 import itertools
 import logging
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -14,11 +13,9 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import wasmtime
-from opentelemetry import propagate
 from opentelemetry._logs import LoggerProvider
-from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.propagators.textmap import TextMapPropagator, default_setter
+from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import TracerProvider
 
 from wasmscope.delivery import OtlpSender
@@ -32,12 +29,14 @@ from wasmscope.host_shim._deliveries import Deliveries, DeliveryName
 from wasmscope.host_shim._flusher import Flusher
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._instance import CallRunner, GuestInstance
+from wasmscope.host_shim._late import LateActions
 from wasmscope.host_shim._limits import Limits
-from wasmscope.host_shim._link import Binding, Natives, is_watch
+from wasmscope.host_shim._link import Binding, Natives
+from wasmscope.host_shim._linker import BridgeLinker
 from wasmscope.host_shim._own_metrics import observe, observe_pipeline
 from wasmscope.host_shim._plan import ImportPlan, plan_imports
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
-from wasmscope.host_shim._signals import Inject, ModuleIdentity, Signals
+from wasmscope.host_shim._signals import Inject, ModuleIdentity, Signals, inject_global, inject_with
 from wasmscope.host_shim._spans import RunningCalls
 from wasmscope.host_shim._version import version as own_version
 from wasmscope.host_shim._wasi import Environment, Stdio, StdioMode
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Bridge", "BridgeLinker"]
+__all__ = ["Bridge"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,6 +83,7 @@ class Bridge:
         native: bool = True,
         delivery: DeliveryName | None = None,
         otlp: OtlpSender | None = None,
+        clock_uses: int = 1,
     ) -> None:
         """Make a bridge.
 
@@ -104,6 +104,9 @@ class Bridge:
                 the SDK's, else ``live``.
             otlp: Sends OTLP for the ``otlp`` delivery, as `Providers.otlp_sender` gives it; it stays the caller's.
                 None to have one made, from the ``OTEL_EXPORTER_OTLP_*`` variables, if ``delivery`` says ``otlp``.
+            clock_uses: How many time stamps, one after the other, one look at the clock may serve. The two looks are
+                half of what a span costs; with 2, the end of one and the start of the next share one, and a span may
+                seem shorter than it was by as much. Does nothing for guests that are served live.
 
         Raises:
             ConfigurationError: If ``min_severity`` is not 0-24, or ``delivery`` is none or cannot be.
@@ -112,12 +115,18 @@ class Bridge:
             raise ConfigurationError(f"min_severity={min_severity}: a severity number is 1-24, or 0 for all")
         obstacle = "logs_as_span_events=True" if logs_as_span_events else None if native else "native=False"
         self._deliveries = Deliveries(
-            delivery, otlp, tracer_provider, meter_provider, logger_provider, obstacle=obstacle
+            delivery,
+            otlp,
+            tracer_provider,
+            meter_provider,
+            logger_provider,
+            obstacle=obstacle,
+            clock_uses=clock_uses,
         )
         self._limits = limits or Limits()
         self._logs_as_events = logs_as_span_events
         self._min_severity = min_severity
-        self._inject: Inject = _inject_global if propagator is None else functools.partial(_inject_with, propagator)
+        self._inject: Inject = inject_global if propagator is None else functools.partial(inject_with, propagator)
         self._signals = Signals(tracer_provider, meter_provider, logger_provider)
         self._tracer = self._signals.tracer("wasmscope", own_version())
         self._rejections = RejectionTotals()
@@ -129,7 +138,8 @@ class Bridge:
         self._keys = itertools.count(1)
         self._closers: dict[int, Callable[[int | None], None]] = {}
         self._contexts: dict[int, int] = {}
-        self._late: list[Callable[[], None]] = []
+        self._late = LateActions()
+        self._end_late = self._late.run
         self._counts_fuel: weakref.WeakKeyDictionary[wasmtime.Engine, bool] = weakref.WeakKeyDictionary()
         self._running: dict[int, CallFrame] = {}
         self._plans: weakref.WeakKeyDictionary[wasmtime.Module, ImportPlan] = weakref.WeakKeyDictionary()
@@ -144,7 +154,7 @@ class Bridge:
                 self._calls,
                 min_severity=min_severity,
                 flush=self._flusher.request,
-                later=self._later,
+                later=self._late.put_off,
             )
         meter = self._signals.meter("wasmscope", own_version())
         observe(meter, self)
@@ -566,78 +576,8 @@ class Bridge:
             if key not in self._closers:
                 return
             close = functools.partial(self._close_guest, key, time_ns())
-            if not self._later(close):
+            if not self._late.put_off(close):
                 self._close_guest(key)
         except Exception as error:
             # There is nobody to raise to; a lost instance costs its open spans.
             _logger.warning("the end of a store could not be handled: %r", error)
-
-    def _later(self, action: Callable[[], None]) -> bool:
-        """Put something off if the garbage collector is at work.
-
-        A collection may run in the middle of anything, also of an exporter that holds a lock: ending spans has to wait.
-        """
-        if not _is_collected():
-            return False
-        self._late.append(action)
-        return True
-
-    def _end_late(self) -> None:
-        """Do what was put off."""
-        while self._late:
-            try:
-                action = self._late.pop(0)
-            except IndexError:  # another thread was faster
-                return
-            action()
-
-
-class BridgeLinker(wasmtime.Linker):
-    """A `wasmtime.Linker` whose host functions all go through `Bridge.host_function`."""
-
-    def __init__(self, bridge: Bridge, engine: wasmtime.Engine) -> None:
-        """Make a linker; `Bridge.linker` does.
-
-        Args:
-            bridge: The bridge.
-            engine: The engine.
-        """
-        super().__init__(engine)
-        self._bridge = bridge
-
-    def define_func(
-        self,
-        module: str,
-        name: str,
-        ty: wasmtime.FuncType,
-        func: Callable[..., Any],
-        access_caller: bool = False,
-    ) -> None:
-        """Define a host function, as `wasmtime.Linker.define_func` does."""
-        super().define_func(module, name, ty, self._bridge.host_function(func), access_caller)
-
-
-def _inject_global(carrier: dict[str, str], context: Context | None) -> None:
-    # Looked up when it is used: the application may set it after it made the bridge.
-    propagate.inject(carrier, context)
-
-
-def _inject_with(propagator: TextMapPropagator, carrier: dict[str, str], context: Context | None) -> None:
-    # The default setter's type is for any mutable mapping, which the parameter's type does not say.
-    setter: Any = default_setter
-    propagator.inject(carrier, context, setter)
-
-
-def _is_collected() -> bool:
-    """Whether a store goes because nobody refers to it any more, rather than by its ``close``.
-
-    Or by a ``close`` in the ``__del__`` of something that nobody refers to, which is the same.
-    """
-    frame = sys._getframe()
-    for _ in range(64):
-        if frame.f_code.co_name == "__del__" and not is_watch(frame.f_code):
-            return True
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return False

@@ -9,19 +9,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+from opentelemetry import trace
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from wasmscope.delivery import (
-    MetricChunk,
-    MetricSource,
-    MetricStreams,
     OtlpSender,
     Policy,
     SamplerPolicies,
     Scope,
-    SdkDelivery,
     SenderStats,
     policies,
     prefers_delta,
@@ -34,6 +31,7 @@ from wasmscope.host_shim._flow import CountedSink, Flow, FlowTotals
 from wasmscope.host_shim._signals import ModuleIdentity
 
 if TYPE_CHECKING:
+    from wasmscope.delivery import MetricChunk, SdkDelivery
     from wasmscope.host_shim._collector import Drained
 
 __all__ = ["Deliveries", "DeliveryName", "Sink"]
@@ -81,6 +79,7 @@ class Deliveries:
         logger_provider: LoggerProvider | None,
         *,
         obstacle: str | None,
+        clock_uses: int = 1,
     ) -> None:
         """Prepare.
 
@@ -91,6 +90,7 @@ class Deliveries:
             meter_provider: For metrics; likewise.
             logger_provider: For logs; likewise.
             obstacle: Why no collector may be used, or None.
+            clock_uses: How many time stamps one look at the clock may serve.
 
         Raises:
             ConfigurationError: If what is chosen is no delivery, or cannot be.
@@ -99,14 +99,18 @@ class Deliveries:
             raise ConfigurationError(f"delivery={chosen!r}: one of {', '.join(get_args(DeliveryName))}, or None")
         if obstacle is not None and chosen in {"sdk", "otlp"}:
             raise ConfigurationError(f"delivery={chosen!r} cannot be with {obstacle}: leave one of them out")
+        if clock_uses < 1:
+            raise ConfigurationError(f"clock_uses={clock_uses}: each look at the clock serves one time stamp at least")
+        self._clock_uses = clock_uses
         self._chosen = chosen
         self._obstacle = obstacle
         self._tracer_provider = tracer_provider
-        self._sdk = SdkDelivery(
-            tracer_provider=tracer_provider, meter_provider=meter_provider, logger_provider=logger_provider
-        )
+        self._meter_provider = meter_provider
+        self._logger_provider = logger_provider
+        self._made_sdk: SdkDelivery | None = None
         self._flow = FlowTotals()
         self._lock = threading.Lock()
+        self._looked_at: tuple[TracerProvider | None, bool] = (None, False)
         self._sender = sender
         self._owns_sender = False
         self._metrics: _Metrics | None = None
@@ -121,7 +125,7 @@ class Deliveries:
             return "live"
         if self._chosen == "otlp" or (self._chosen is None and self._sender is not None):
             return "otlp"
-        if SdkDelivery.can_serve(self._tracer_provider):
+        if self._is_sdk():
             return "sdk"
         if self._chosen == "sdk":
             raise ConfigurationError(
@@ -130,14 +134,23 @@ class Deliveries:
             )
         return "live"
 
+    def _is_sdk(self) -> bool:
+        # To find out takes as long as making an instance. The global provider may be set after the first one.
+        provider = self._tracer_provider or trace.get_tracer_provider()
+        known, is_sdk = self._looked_at
+        if known is not provider:
+            is_sdk = self._sdk().can_serve(provider)
+            self._looked_at = provider, is_sdk
+        return is_sdk
+
     def policies(self) -> SamplerPolicies:
         """Say what is certain about the application's sampler."""
-        tracer = self._sdk.tracer(Scope("wasmscope", None))
+        tracer = self._sdk().tracer(Scope("wasmscope", None))
         return _DEFAULT_POLICIES if tracer is None else policies(tracer)
 
     def tracer(self, identity: ModuleIdentity) -> Any:
         """Give the SDK's tracer of a module, or None."""
-        return self._sdk.tracer(Scope(identity.name, identity.version))
+        return self._sdk().tracer(Scope(identity.name, identity.version))
 
     def settings(self, name: DeliveryName, min_severity: int) -> CollectorSettings:
         """Say how collectors are to behave.
@@ -156,6 +169,7 @@ class Deliveries:
             remote_sampled_policy=certain.remote_sampled,
             remote_unsampled_policy=certain.remote_unsampled,
             max_age_ns=_MAX_AGE_NS,
+            clock_uses=self._clock_uses - 1,
         )
 
     def sink(self, name: DeliveryName, identity: ModuleIdentity, decode: Decode) -> Sink:
@@ -171,8 +185,21 @@ class Deliveries:
             sender, metrics = self._otlp()
             sink = _OtlpSink(sender, metrics, identity, decode)
         else:
-            sink = _SdkSink(self._sdk, identity, decode)
+            sink = _SdkSink(self._sdk(), identity, decode)
         return CountedSink(sink, self._flow, identity.name, identity.tenant)
+
+    def _sdk(self) -> SdkDelivery:
+        with self._lock:
+            if self._made_sdk is None:
+                # Takes long to load, and not every program needs it.
+                from wasmscope.delivery import SdkDelivery
+
+                self._made_sdk = SdkDelivery(
+                    tracer_provider=self._tracer_provider,
+                    meter_provider=self._meter_provider,
+                    logger_provider=self._logger_provider,
+                )
+            return self._made_sdk
 
     def _otlp(self) -> tuple[OtlpSender, _Metrics]:
         with self._lock:
@@ -200,7 +227,8 @@ class Deliveries:
 
     def lost(self) -> dict[tuple[str, str], int]:
         """Give how many records were lost on this side of the sender, by signal and reason."""
-        lost = {(str(signal), str(reason)): count for (signal, reason), count in self._sdk.lost().items()}
+        sdk = self._made_sdk
+        lost = {(str(signal), str(reason)): count for (signal, reason), count in (sdk.lost() if sdk else {}).items()}
         metrics = self._metrics
         if metrics is not None and metrics.streams.dropped:
             key = ("metrics", "instrument_count")
@@ -236,6 +264,8 @@ class _OtlpSink:
     """Gives records to the sender as they are."""
 
     def __init__(self, sender: OtlpSender, metrics: _Metrics, identity: ModuleIdentity, decode: Decode) -> None:
+        from wasmscope.delivery import MetricSource
+
         self._scope = Scope(identity.name, identity.version)
         self._sender = sender
         self._metrics = metrics
@@ -277,6 +307,8 @@ class _Metrics:
     """What all guests measured: asked by the sender's thread."""
 
     def __init__(self) -> None:
+        from wasmscope.delivery import MetricStreams
+
         self.streams = MetricStreams(time.time_ns(), prefers_delta=prefers_delta(os.environ))
         self._lock = threading.Lock()
         self._waiting: set[_OtlpSink] = set()

@@ -5,19 +5,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from opentelemetry import _logs, metrics, trace
+from opentelemetry import _logs, metrics, propagate, trace
 from opentelemetry._logs import Logger, LoggerProvider, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.metrics import Meter, MeterProvider
+from opentelemetry.propagators.textmap import TextMapPropagator, default_setter
 from opentelemetry.trace import Tracer, TracerProvider
 
 from wasmscope.host_shim._descriptors import Instrument, InstrumentKind
 from wasmscope.host_shim._packed import Attributes
 from wasmscope.host_shim.attributes import WASM_TENANT
 
-__all__ = ["SEVERITIES", "Inject", "ModuleIdentity", "ModuleSignals", "Recorder", "Signals"]
+__all__ = [
+    "SEVERITIES",
+    "Inject",
+    "ModuleIdentity",
+    "ModuleSignals",
+    "Recorder",
+    "Signals",
+    "inject_global",
+    "inject_with",
+]
 
 Inject = Callable[[dict[str, str], Context | None], None]
 """Writes the headers of outgoing requests made in a context, or in the current one."""
@@ -146,3 +156,16 @@ class Signals:
             self._meter_provider or metrics.get_meter_provider(),
             self._logger_provider or _logs.get_logger_provider(),
         )
+
+
+def inject_global(carrier: dict[str, str], context: Context | None) -> None:
+    """Write headers by the global propagator."""
+    # Looked up when it is used: the application may set it after it made the bridge.
+    propagate.inject(carrier, context)
+
+
+def inject_with(propagator: TextMapPropagator, carrier: dict[str, str], context: Context | None) -> None:
+    """Write headers by a propagator."""
+    # The default setter's type is for any mutable mapping, which the parameter's type does not say.
+    setter: Any = default_setter
+    propagator.inject(carrier, context, setter)

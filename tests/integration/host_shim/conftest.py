@@ -23,7 +23,7 @@ def telemetry() -> Iterator[Telemetry]:
 def native(request: pytest.FixtureRequest, telemetry: Telemetry) -> bool:
     """Whether host functions are made by the C API or by wasmtime's public API, and in the first case, the delivery."""
     telemetry.delivery = None if request.param == "public" else request.param
-    return request.param != "public"
+    return bool(request.param != "public")
 
 
 @pytest.fixture

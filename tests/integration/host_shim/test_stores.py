@@ -29,7 +29,10 @@ REPOSITORY = Path(__file__).parents[3]
 def tables(bridge: Bridge) -> dict[str, int]:
     """How much the bridge keeps for instances. Private, because nothing public may show it."""
     natives = bridge._natives
+    collecting = bridge._collecting
     return {
+        # A store that is open keeps its own.
+        "collectors": 0 if collecting is None else sum(not c.collector.is_open for c in collecting.calls.values()),
         "bindings": len(natives.bindings),
         "guests": len(natives._guests),
         "by_context": len(natives.by_context),
