@@ -266,6 +266,9 @@ class StoreCalls:
         space, at = collector._space, collector.base + collector.control
         (saved,) = _SAVED.unpack_from(space, at + _FRAME_AT)
         frame.saved = saved
+        if outer is not None:
+            # The collector has room for one, and the nested call may report, too.
+            outer.reported = self.reported(outer) or outer.reported
         if outer is not None and isinstance(outer.context, CallContext):
             outer.context.pinned = saved[_CURRENT_IN_SAVED : _CURRENT_IN_SAVED + CURRENT.size]
         self._frames = frame.number = self._frames + 1
