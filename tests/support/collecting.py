@@ -22,8 +22,66 @@ from wasmscope.host_shim import Limits
 __all__ = ["MODULE", "NO_ROOM", "OUTSIDE", "REASONS", "Collector", "Recorded", "attributes_of", "value_of"]
 
 MODULE = Path(__file__).parents[2] / "host_shim/wasmscope/host_shim/_collector.wasm"
-REASONS = ["-", "no_memory", "out_of_bounds", "utf8", "attribute", "attribute_type", "attribute_field", "attribute_reserved", "attribute_key", "attributes_size", "attribute_count", "attribute_elements", "attribute_depth", "severity", "kind", "status", "ended", "not_entered", "descriptor", "callsite", "instrument", "attribute_set", "handle", "traceparent", "tracestate", "measurement", "event_count", "link_count", "open_spans", "span_depth", "callsite_count", "instrument_count", "kept_bytes", "internal", "interrupted", "buffer_full"]
-LIMITS = ["body_bytes", "value_bytes", "name_bytes", "message_bytes", "stack_bytes", "key_bytes", "attributes_bytes", "attributes", "elements", "depth", "events", "links", "open_spans", "span_depth", "callsites", "instruments", "attribute_sets", "descriptor_bytes", "kept_bytes", "kept_contexts"]
+REASONS = [
+    "-",
+    "no_memory",
+    "out_of_bounds",
+    "utf8",
+    "attribute",
+    "attribute_type",
+    "attribute_field",
+    "attribute_reserved",
+    "attribute_key",
+    "attributes_size",
+    "attribute_count",
+    "attribute_elements",
+    "attribute_depth",
+    "severity",
+    "kind",
+    "status",
+    "ended",
+    "not_entered",
+    "descriptor",
+    "callsite",
+    "instrument",
+    "attribute_set",
+    "handle",
+    "traceparent",
+    "tracestate",
+    "measurement",
+    "event_count",
+    "link_count",
+    "open_spans",
+    "span_depth",
+    "callsite_count",
+    "instrument_count",
+    "kept_bytes",
+    "internal",
+    "interrupted",
+    "buffer_full",
+]
+LIMITS = [
+    "body_bytes",
+    "value_bytes",
+    "name_bytes",
+    "message_bytes",
+    "stack_bytes",
+    "key_bytes",
+    "attributes_bytes",
+    "attributes",
+    "elements",
+    "depth",
+    "events",
+    "links",
+    "open_spans",
+    "span_depth",
+    "callsites",
+    "instruments",
+    "attribute_sets",
+    "descriptor_bytes",
+    "kept_bytes",
+    "kept_contexts",
+]
 OUTSIDE = -1
 """For a range: bytes of it are outside of the guest's memory."""
 NO_ROOM = -2
