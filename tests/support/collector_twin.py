@@ -224,7 +224,8 @@ class Twin:
             "parent": self.label(message.parent_span_id or bytes(8)),
             "name": message.name,
             "kind": message.kind,
-            "flags": message.flags,
+            # The collector adds the trace flags, as OTLP says and the SDK's encoder does not.
+            "flags": message.flags & 0x300,
             "trace_state": message.trace_state,
             "attributes": _comparable(attributes_of(message.attributes)),
             "events": [(e.name, _comparable(attributes_of(e.attributes))) for e in message.events],
