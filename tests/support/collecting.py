@@ -165,7 +165,9 @@ class Collector:
             "wasi_snapshot_preview1", "clock_time_get", wasmtime.FuncType([i32, i64, i32], [i32]), self._clock
         )
         self._exports = linker.instantiate(store, self.module).exports(store)
-        self._memory: wasmtime.Memory = self._exports["memory"]
+        memory = self._exports["memory"]
+        assert isinstance(memory, wasmtime.Memory)
+        self._memory = memory
         self.control = self.call("control")
         limits = limits or Limits()
         assert {field.name for field in fields(limits)} - {"line_bytes"} == set(LIMITS)
