@@ -2,11 +2,19 @@
 # Build the collector, and put it into $OUT_DIR (without one: where the package has it).
 # CARGO_TARGET_DIR should be outside of the source tree.
 #
-# No feature of WebAssembly is used but those named here: engines have them since 2020. With
-# codegen-units = 1, lto, the pinned compiler and no path in it, the same sources give the same bytes.
+# No feature of WebAssembly is used but those named here, which engines have had since 2020. The
+# same compiler makes the same bytes of the same sources: one codegen unit, no path in them.
 
 set -eu
-target=${CARGO_TARGET_DIR:-target}
+# The pinned compiler where rustup has it; otherwise the one on PATH, instead of a download.
+pinned=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+cargo=cargo
+if command -v rustup >/dev/null && rustup toolchain list | grep -q "^$pinned"; then
+    cargo=$(rustup which --toolchain "$pinned" cargo)
+    RUSTC=$(rustup which --toolchain "$pinned" rustc)
+    export RUSTC
+fi
+target=${CARGO_TARGET_DIR:-target}/collector
 RUSTFLAGS="-C target-cpu=mvp
     -C target-feature=+bulk-memory,+mutable-globals,+sign-ext,+nontrapping-fptoint
     -C link-arg=-zstack-size=16384
@@ -14,6 +22,6 @@ RUSTFLAGS="-C target-cpu=mvp
     -C link-arg=--export=__stack_pointer
     --remap-path-prefix=$PWD=collector"
 export RUSTFLAGS
-cargo build --quiet --release --target wasm32-unknown-unknown --target-dir "$target/collector" "$@"
-cp "$target/collector/wasm32-unknown-unknown/release/wasmscope_collector.wasm" \
+"$cargo" build --quiet --release --target wasm32-unknown-unknown --target-dir "$target"
+install -m 644 "$target/wasm32-unknown-unknown/release/wasmscope_collector.wasm" \
     "${OUT_DIR:-../wasmscope/host_shim}/_collector.wasm"

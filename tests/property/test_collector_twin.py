@@ -46,14 +46,14 @@ def step(twin: Twin, rng: random.Random) -> None:
 
     site = rng.choice([*twin.sites[-6:], (77, 77)]) if rng.random() < 0.7 else (0, 0)
     match rng.choices(
-        ["start", "end", "enter", "exit", "log", "attributes", "event", "link", "status", "rename", "exception", "callsite",
-         "enabled", "context", "remote", "begin", "return", "fail"],
+        ["start", "end", "enter", "exit", "log", "attributes", "event", "link", "status", "rename", "exception",
+         "callsite", "enabled", "context", "remote", "begin", "return", "fail"],
         [20, 14, 8, 5, 15, 10, 8, 6, 4, 4, 6, 5, 1, 4, 3, 3, 3, 1],
     )[0]:  # fmt: skip
         case "start":
             name, list_, parent, kind = text(), attrs(), handle(), rng.choice([0, 1, 2, 3, 4, 5, 6])
-            n, p = twin.place(name, list_)[:2], twin.place(name, list_)[2:]
-            got = live.span_start(site[0], *n, parent[0], kind, *p)
+            n_at, n_size, l_at, l_size = twin.place(name, list_)
+            got = live.span_start(site[0], n_at, n_size, parent[0], kind, l_at, l_size)
             twin.started(got, own.start(name, list_, site=site[1], context=parent[1], kind=kind))
         case "end":
             target = handle()
@@ -77,28 +77,28 @@ def step(twin: Twin, rng: random.Random) -> None:
             own.log(site[1], severity, parent[1], body, list_)
         case "attributes":
             target, list_ = handle(), attrs()
-            args = (live.span_attributes, target[0], *twin.place(list_))
-            twin.slow(*args) if own.attributes(target[1], list_) == 2 else args[0](*args[1:])
+            is_slow = own.attributes(target[1], list_) == 2
+            twin.to_live(is_slow, live.span_attributes, target[0], *twin.place(list_))
         case "event":
             target, name, list_ = handle(), text(), attrs()
-            args = (live.span_event, target[0], *twin.place(name, list_))
-            twin.slow(*args) if own.event(target[1], name, list_) == 2 else args[0](*args[1:])
+            is_slow = own.event(target[1], name, list_) == 2
+            twin.to_live(is_slow, live.span_event, target[0], *twin.place(name, list_))
         case "link":
             target, linked, list_ = handle(), handle(), attrs()
-            args = (live.span_link, target[0], linked[0], *twin.place(list_))
-            twin.slow(*args) if own.link(target[1], linked[1], list_) == 2 else args[0](*args[1:])
+            is_slow = own.link(target[1], linked[1], list_) == 2
+            twin.to_live(is_slow, live.span_link, target[0], linked[0], *twin.place(list_))
         case "status":
             target, code, name = handle(), rng.choice([0, 1, 2, 2, 3]), text()
-            args = (live.span_status, target[0], code, *twin.place(name))
-            twin.slow(*args) if own.status(target[1], code, name) == 2 else args[0](*args[1:])
+            is_slow = own.status(target[1], code, name) == 2
+            twin.to_live(is_slow, live.span_status, target[0], code, *twin.place(name))
         case "rename":
             target, name = handle(), text()
-            args = (live.span_rename, target[0], *twin.place(name))
-            twin.slow(*args) if own.rename(target[1], name) == 2 else args[0](*args[1:])
+            is_slow = own.rename(target[1], name) == 2
+            twin.to_live(is_slow, live.span_rename, target[0], *twin.place(name))
         case "exception":
             target, kind_, message, stack, list_ = handle(), text(), text(), text(), attrs()
-            args = (live.exception, target[0], *twin.place(kind_, message, stack, list_))
-            twin.slow(*args) if own.exception(target[1], kind_, message, stack, list_) == 2 else args[0](*args[1:])
+            is_slow = own.exception(target[1], kind_, message, stack, list_) == 2
+            twin.to_live(is_slow, live.exception, target[0], *twin.place(kind_, message, stack, list_))
         case "callsite":
             raw = random_callsite(rng)
             if len(raw) <= twin.limits.descriptor_bytes or twin.limits is SMALL:
@@ -111,12 +111,12 @@ def step(twin: Twin, rng: random.Random) -> None:
             target = handle()
             got = live.span_context(target[0], 8)
             raw = bytes(twin.memory.data[8:40])
-            found = own.context(target[1])
-            assert got == (found is not None)
-            if found is not None:
-                assert twin.label(raw[:16]) == twin.label(found[0])
-                assert twin.label(raw[16:24]) == twin.label(found[1])
-                assert tuple(raw[24:26]) == found[2:]
+            context = own.context(target[1])
+            assert got == (context is not None)
+            if context is not None:
+                assert twin.label(raw[:16]) == twin.label(context[0])
+                assert twin.label(raw[16:24]) == twin.label(context[1])
+                assert tuple(raw[24:26]) == context[2:]
         case "remote":
             twin.remote(rng.choice([1, 1, 3]), rng.choice(["", "a=1", "a=1,b=2"]))
         case "begin":

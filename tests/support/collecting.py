@@ -22,8 +22,66 @@ from wasmscope.host_shim import Limits
 __all__ = ["MODULE", "NO_ROOM", "OUTSIDE", "REASONS", "Collector", "Recorded", "attributes_of", "value_of"]
 
 MODULE = Path(__file__).parents[2] / "host_shim/wasmscope/host_shim/_collector.wasm"
-REASONS = ["-", "no_memory", "out_of_bounds", "utf8", "attribute", "attribute_type", "attribute_field", "attribute_reserved", "attribute_key", "attributes_size", "attribute_count", "attribute_elements", "attribute_depth", "severity", "kind", "status", "ended", "not_entered", "descriptor", "callsite", "instrument", "attribute_set", "handle", "traceparent", "tracestate", "measurement", "event_count", "link_count", "open_spans", "span_depth", "callsite_count", "instrument_count", "kept_bytes", "internal", "interrupted", "buffer_full"]
-LIMITS = ["body_bytes", "value_bytes", "name_bytes", "message_bytes", "stack_bytes", "key_bytes", "attributes_bytes", "attributes", "elements", "depth", "events", "links", "open_spans", "span_depth", "callsites", "instruments", "attribute_sets", "descriptor_bytes", "kept_bytes", "kept_contexts"]
+REASONS = [
+    "-",
+    "no_memory",
+    "out_of_bounds",
+    "utf8",
+    "attribute",
+    "attribute_type",
+    "attribute_field",
+    "attribute_reserved",
+    "attribute_key",
+    "attributes_size",
+    "attribute_count",
+    "attribute_elements",
+    "attribute_depth",
+    "severity",
+    "kind",
+    "status",
+    "ended",
+    "not_entered",
+    "descriptor",
+    "callsite",
+    "instrument",
+    "attribute_set",
+    "handle",
+    "traceparent",
+    "tracestate",
+    "measurement",
+    "event_count",
+    "link_count",
+    "open_spans",
+    "span_depth",
+    "callsite_count",
+    "instrument_count",
+    "kept_bytes",
+    "internal",
+    "interrupted",
+    "buffer_full",
+]
+LIMITS = [
+    "body_bytes",
+    "value_bytes",
+    "name_bytes",
+    "message_bytes",
+    "stack_bytes",
+    "key_bytes",
+    "attributes_bytes",
+    "attributes",
+    "elements",
+    "depth",
+    "events",
+    "links",
+    "open_spans",
+    "span_depth",
+    "callsites",
+    "instruments",
+    "attribute_sets",
+    "descriptor_bytes",
+    "kept_bytes",
+    "kept_contexts",
+]
 OUTSIDE = -1
 """For a range: bytes of it are outside of the guest's memory."""
 NO_ROOM = -2
@@ -107,7 +165,9 @@ class Collector:
             "wasi_snapshot_preview1", "clock_time_get", wasmtime.FuncType([i32, i64, i32], [i32]), self._clock
         )
         self._exports = linker.instantiate(store, self.module).exports(store)
-        self._memory: wasmtime.Memory = self._exports["memory"]
+        memory = self._exports["memory"]
+        assert isinstance(memory, wasmtime.Memory)
+        self._memory = memory
         self.control = self.call("control")
         limits = limits or Limits()
         assert {field.name for field in fields(limits)} - {"line_bytes"} == set(LIMITS)

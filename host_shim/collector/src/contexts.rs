@@ -6,7 +6,9 @@ use crate::heap;
 use crate::host;
 use crate::memory::{P, Var, fence, fill, move_bytes, r32, w32};
 use crate::operation;
-use crate::rejections::{ENDED, HANDLE, KEPT_BYTES, NOT_ENTERED, SPAN_DEPTH, reject, reject_number};
+use crate::rejections::{
+    ENDED, HANDLE, KEPT_BYTES, NOT_ENTERED, SPAN_DEPTH, reject, reject_number,
+};
 
 /// A span of a guest, open or ended. A handle is how often its slot was used before and, in the low 20 bits, its
 /// number + 1: the first handles are 1, 2, 3.
@@ -61,18 +63,26 @@ fn slot_of(guest: P<Guest>, handle: i64) -> P<Slot> {
         return P::NONE;
     }
     let slot = slot_at(guest, index);
-    if i64::from(slot.context.extra) - 1 == handle >> 20 { slot } else { P::NONE }
+    if i64::from(slot.context.extra) - 1 == handle >> 20 {
+        slot
+    } else {
+        P::NONE
+    }
 }
 
 /// The slot of an open span.
 #[inline(always)]
 pub fn open_slot(guest: P<Guest>, handle: i64) -> P<Slot> {
     let slot = slot_of(guest, handle);
-    if slot.is_none() || slot.state != OPEN { P::NONE } else { slot }
+    if slot.is_none() || slot.state != OPEN {
+        P::NONE
+    } else {
+        slot
+    }
 }
 
 /// The context of a span or remote context that is known.
-#[inline(always)]
+#[inline(never)]
 fn known(guest: P<Guest>, handle: i64) -> P<Context> {
     let slot = slot_of(guest, handle);
     if !slot.is_none() {
@@ -90,7 +100,11 @@ fn known(guest: P<Guest>, handle: i64) -> P<Context> {
 /// Count what cannot be done to a span: for a reason, if it was one once.
 #[inline(never)]
 pub fn reject_span(guest: P<Guest>, handle: i64, reason: u32) {
-    let reason = if known(guest, handle).is_none() { HANDLE } else { reason };
+    let reason = if known(guest, handle).is_none() {
+        HANDLE
+    } else {
+        reason
+    };
     reject_number(guest, reason, handle);
 }
 
@@ -118,7 +132,11 @@ pub fn link_target(guest: P<Guest>, handle: i64) -> P<Context> {
     if handle == LOST {
         return P::NONE;
     }
-    let found = if handle == CURRENT { current(guest) } else { known(guest, handle) };
+    let found = if handle == CURRENT {
+        current(guest)
+    } else {
+        known(guest, handle)
+    };
     if found.is_none() {
         reject_number(guest, HANDLE, handle);
         return P::NONE;
@@ -136,21 +154,23 @@ pub fn is_unknown(guest: P<Guest>, handle: i64) -> bool {
 #[inline(always)]
 fn current(guest: P<Guest>) -> P<Context> {
     let control = control();
-    if control.frame_id == 0 {
-        return current_outside(guest);
+    if control.frame_id != 0 && control.current_handle == 0 {
+        return P::at(&raw const control.frame as u32);
     }
-    let entered = entered_slot(guest);
-    if entered.is_none() { P::at(&raw const control.frame as u32) } else { P::at(entered.0) }
+    current_entered(guest)
 }
 
 #[inline(never)]
-fn current_outside(guest: P<Guest>) -> P<Context> {
+fn current_entered(guest: P<Guest>) -> P<Context> {
+    let control = control();
     let entered = entered_slot(guest);
     if !entered.is_none() {
         return P::at(entered.0);
     }
-    host::ambient(guest.number);
-    P::at(&raw const control().frame as u32)
+    if control.frame_id == 0 {
+        host::ambient(guest.number);
+    }
+    P::at(&raw const control.frame as u32)
 }
 
 /// The innermost entered span; none if there is none.
@@ -172,7 +192,11 @@ fn entered_slot_of_other(guest: P<Guest>) -> P<Slot> {
     let control = control();
     if control.frame_id != 0 {
         let other = guests::get(control.current_guest);
-        return if other.is_none() { P::NONE } else { open_slot(other, control.current_handle as i64) };
+        return if other.is_none() {
+            P::NONE
+        } else {
+            open_slot(other, control.current_handle as i64)
+        };
     }
     // Outside of a call each guest has its own entries.
     let mut index = control.entered_len;
@@ -218,7 +242,8 @@ pub fn enter(guest: P<Guest>, handle: i64) {
     }
     let mut control = control();
     let depth = limits().span_depth;
-    if (control.frame_id == 0 || control.entered_len - control.entered_base() >= depth) && entries(guest) >= depth
+    if (control.frame_id == 0 || control.entered_len - control.entered_base() >= depth)
+        && entries(guest) >= depth
         || slot.entered == u16::MAX
     {
         reject_number(guest, SPAN_DEPTH, i64::from(depth));
@@ -267,7 +292,11 @@ fn entries(guest: P<Guest>) -> u32 {
 }
 
 fn grow_stack() -> bool {
-    let cap = if STACK_CAP.get() == 0 { 16 } else { STACK_CAP.get() * 2 };
+    let cap = if STACK_CAP.get() == 0 {
+        16
+    } else {
+        STACK_CAP.get() * 2
+    };
     if cap > 1 << 24 {
         return false;
     }
@@ -422,11 +451,17 @@ fn remote_of(guest: P<Guest>, handle: i64) -> P<Remote> {
     if handle & NUMBER != IS_REMOTE || handle < 0 || serial == 0 || serial > guest.remotes {
         return P::NONE;
     }
-    if guest.remotes - serial >= u64::from(limits().kept_contexts) || guest.remotes - serial >= u64::from(guest.remote_cap) {
+    if guest.remotes - serial >= u64::from(limits().kept_contexts)
+        || guest.remotes - serial >= u64::from(guest.remote_cap)
+    {
         return P::NONE;
     }
     let remote = remote_at(guest, serial);
-    if remote.serial == serial { remote } else { P::NONE }
+    if remote.serial == serial {
+        remote
+    } else {
+        P::NONE
+    }
 }
 
 #[inline(never)]
@@ -445,10 +480,20 @@ pub fn forget_remote(guest: P<Guest>, handle: i64) -> bool {
 }
 
 /// Remember a remote context; gives its handle, 0 if there is no memory.
-pub fn keep_remote(guest: P<Guest>, trace_id: [u64; 2], span_id: u64, flags: u32, tracestate: u32) -> i64 {
+pub fn keep_remote(
+    guest: P<Guest>,
+    trace_id: [u64; 2],
+    span_id: u64,
+    flags: u32,
+    tracestate: u32,
+) -> i64 {
     let mut guest = guest;
     let serial = guest.remotes + 1;
-    let wanted = if limits().kept_contexts == 0 { 1 } else { limits().kept_contexts };
+    let wanted = if limits().kept_contexts == 0 {
+        1
+    } else {
+        limits().kept_contexts
+    };
     let cap = guest.remote_cap;
     // It grows before it goes round for the first time: what is in it keeps its place.
     if cap < wanted && serial > u64::from(cap) {
@@ -456,7 +501,11 @@ pub fn keep_remote(guest: P<Guest>, trace_id: [u64; 2], span_id: u64, flags: u32
         if more > wanted {
             more = wanted;
         }
-        let block = if more > heap::MAX_BYTES / REMOTE { 0 } else { heap::alloc(more * REMOTE) };
+        let block = if more > heap::MAX_BYTES / REMOTE {
+            0
+        } else {
+            heap::alloc(more * REMOTE)
+        };
         if block != 0 {
             fill(block, more * REMOTE);
             let old = guest.remote;

@@ -46,7 +46,11 @@ fn free_list(order: u32) -> &'static Var<u32> {
 
 #[inline(always)]
 fn order_of(bytes: u32) -> u32 {
-    if bytes <= 64 { 0 } else { 32 - UNIT - (bytes - 1).leading_zeros() }
+    if bytes <= 64 {
+        0
+    } else {
+        32 - UNIT - (bytes - 1).leading_zeros()
+    }
 }
 
 /// How many bytes a block for so many has.
@@ -76,15 +80,25 @@ fn managed_end() -> u32 {
     let there = (memory_size(0) as u64) << PAGE;
     // The last page of 4 GiB stays unused, so that an end is always a number.
     let end = if mapped < there { mapped } else { there };
-    if end > 0xffff_0000 { 0xffff_0000 } else { end as u32 }
+    if end > 0xffff_0000 {
+        0xffff_0000
+    } else {
+        end as u32
+    }
 }
 
 /// Get a block of at least so many bytes; 0 if there is none. Its contents are undefined.
-#[inline(always)]
+#[inline(never)]
 pub fn alloc(bytes: u32) -> u32 {
     if bytes > MAX_BYTES {
         return 0;
     }
+    alloc_quickly(bytes)
+}
+
+/// As `alloc`, for a constant.
+#[inline(always)]
+pub fn alloc_quickly(bytes: u32) -> u32 {
     let order = order_of(bytes);
     let list = free_list(order);
     let block = list.get();
@@ -130,11 +144,16 @@ fn push(block: u32, order: u32) {
 }
 
 /// Give a block back that was got for so many bytes. 0 is no block.
-#[inline(always)]
+#[inline(never)]
 pub fn free(block: u32, bytes: u32) {
-    if block == 0 {
-        return;
+    if block != 0 {
+        free_quickly(block, bytes);
     }
+}
+
+/// As `free`, of a block that is there.
+#[inline(always)]
+pub fn free_quickly(block: u32, bytes: u32) {
     let order = order_of(bytes);
     w8(map() + (block >> UNIT), 0);
     FREED.set(FREED.get().wrapping_add(64 << order));
@@ -270,9 +289,4 @@ pub fn mark(block: u32, bytes: u32) {
     if block != 0 {
         w8(map() + (block >> UNIT), order_of(bytes) + 1);
     }
-}
-
-/// Bytes of memory in the hands of the heap.
-pub fn size() -> u32 {
-    END.get() - BASE.get()
 }

@@ -6,7 +6,7 @@ use crate::heap;
 use crate::host;
 use crate::memory::{P, copy_loosely, move_bytes, w8};
 use crate::operation;
-use crate::packed::{fix_length, varint, varint_size};
+use crate::packed::{fix_length, varint};
 use crate::rejections::{BUFFER_FULL, KEPT_BYTES, reject};
 
 /// Buffers start with this, and grow fourfold up to what the host says.
@@ -18,12 +18,20 @@ const SLACK: u32 = 64;
 
 #[inline(always)]
 fn output<const LOGS: bool>(guest: P<Guest>) -> P<Output> {
-    P::at(if LOGS { &raw const guest.logs as u32 } else { &raw const guest.spans as u32 })
+    P::at(if LOGS {
+        &raw const guest.logs as u32
+    } else {
+        &raw const guest.spans as u32
+    })
 }
 
 #[inline(always)]
 fn capacity<const LOGS: bool>(guest: P<Guest>) -> u32 {
-    if LOGS { guest.logs_cap } else { guest.spans_cap }
+    if LOGS {
+        guest.logs_cap
+    } else {
+        guest.spans_cap
+    }
 }
 
 /// Have the oldest record taken if it has waited too long.
@@ -70,7 +78,11 @@ fn make_room<const LOGS: bool>(guest: P<Guest>, bytes: u64) -> u32 {
         }
         wanted = bytes;
     }
-    let block = if wanted > u64::from(heap::MAX_BYTES) { 0 } else { heap::alloc(wanted as u32) };
+    let block = if wanted > u64::from(heap::MAX_BYTES) {
+        0
+    } else {
+        heap::alloc(wanted as u32)
+    };
     if block == 0 {
         reject(guest, KEPT_BYTES);
         return 0;
@@ -93,11 +105,6 @@ fn make_room<const LOGS: bool>(guest: P<Guest>, bytes: u64) -> u32 {
 pub fn put_head(at: u32, size: u32) -> u32 {
     w8(at, RECORD);
     varint(at + 1, u64::from(size))
-}
-
-#[inline(always)]
-pub fn head_size(size: u32) -> u32 {
-    1 + varint_size(u64::from(size))
 }
 
 /// Add a record that has been written where `room` said, up to `end`, with its head. What belongs to the same change is

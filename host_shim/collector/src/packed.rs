@@ -6,10 +6,13 @@
 use crate::control::limits;
 use crate::guests::{Fixed, Guest};
 use crate::heap;
-use crate::memory::{P, Var, copy_loosely, is_equal, move_bytes, r8, r16, r32, r64, w8, w16, w32, w64};
+use crate::memory::{
+    P, Var, copy_loosely, is_equal, move_bytes, r8, r16, r32, r64, w8, w16, w32, w64,
+};
 use crate::rejections::{
-    ATTRIBUTE, ATTRIBUTE_COUNT, ATTRIBUTE_DEPTH, ATTRIBUTE_ELEMENTS, ATTRIBUTE_FIELD, ATTRIBUTE_KEY,
-    ATTRIBUTE_RESERVED, ATTRIBUTE_TYPE, KEPT_BYTES, decimal, reject, reject_number, reject_text, reject_times,
+    ATTRIBUTE, ATTRIBUTE_COUNT, ATTRIBUTE_DEPTH, ATTRIBUTE_ELEMENTS, ATTRIBUTE_FIELD,
+    ATTRIBUTE_KEY, ATTRIBUTE_RESERVED, ATTRIBUTE_TYPE, KEPT_BYTES, decimal, reject, reject_number,
+    reject_text, reject_times,
 };
 use crate::sites::Site;
 use crate::text;
@@ -108,7 +111,11 @@ pub fn start() -> u32 {
 /// Have room for so many bytes behind `at`. Gives where that is now; 0 if there is no memory.
 #[inline(always)]
 fn ensure(at: u32, bytes: u64) -> u32 {
-    if u64::from(LIMIT.get()) >= u64::from(at) + bytes { at } else { relocate(at, bytes + u64::from(SLACK)) }
+    if u64::from(LIMIT.get()) >= u64::from(at) + bytes {
+        at
+    } else {
+        relocate(at, bytes + u64::from(SLACK))
+    }
 }
 
 #[inline(never)]
@@ -173,19 +180,31 @@ pub fn trust() {
 
 #[inline(always)]
 fn limit_of_value() -> u32 {
-    if IS_HOSTS.get() { u32::MAX } else { limits().value }
+    if IS_HOSTS.get() {
+        u32::MAX
+    } else {
+        limits().value
+    }
 }
 
 /// The longest key. However it is repaired, its length takes two bytes.
 #[inline(always)]
 pub fn limit_of_key() -> u32 {
     let limit = limits().key;
-    if IS_HOSTS.get() || limit > LONGEST_KEY { LONGEST_KEY } else { limit }
+    if IS_HOSTS.get() || limit > LONGEST_KEY {
+        LONGEST_KEY
+    } else {
+        limit
+    }
 }
 
 pub fn limit_of_guests_key() -> u32 {
     let limit = limits().key;
-    if limit > LONGEST_KEY { LONGEST_KEY } else { limit }
+    if limit > LONGEST_KEY {
+        LONGEST_KEY
+    } else {
+        limit
+    }
 }
 
 /// Note that a log's body was cut.
@@ -220,8 +239,6 @@ pub fn encode(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 {
 const SHORT_KEY: u32 = 42;
 /// A text of so many bytes makes an entry with lengths of one byte.
 const SHORT_TEXT: u32 = 72;
-/// An entry with a short key and a short text is shorter.
-const SHORT_ENTRY: u32 = 160;
 
 #[inline(never)]
 fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 {
@@ -232,8 +249,16 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
         reject(guest, KEPT_BYTES);
         return to;
     }
-    let short_key = if limit_of_key() < SHORT_KEY { limit_of_key() } else { SHORT_KEY };
-    let short_text = if limit_of_value() < SHORT_TEXT { limit_of_value() } else { SHORT_TEXT };
+    let short_key = if limit_of_key() < SHORT_KEY {
+        limit_of_key()
+    } else {
+        SHORT_KEY
+    };
+    let short_text = if limit_of_value() < SHORT_TEXT {
+        limit_of_value()
+    } else {
+        SHORT_TEXT
+    };
     let field_count = site.field_count;
     STOP.set(0);
     ELEMENTS.set(0);
@@ -252,18 +277,20 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
         'usual: {
             let head = r16(p);
             let left = end - p;
-            if LIMIT.get() < at + SHORT_ENTRY {
-                break 'usual;
-            }
             let key = at + 4;
             let mut key_len = head;
             let mut value = p + 2;
+            // What was just written is slow to read in other pieces.
+            let mut from = value;
             if head < 0x8000 {
                 // At least the kind and a byte must follow.
-                if head.wrapping_sub(1) >= short_key || head + 4 > left || !text::put_ascii(key, p + 2, head) {
+                if head.wrapping_sub(1) >= short_key
+                    || head + 4 > left
+                    || !text::put_ascii(key, from, head)
+                {
                     break 'usual;
                 }
-                if is_reserved(key, head) {
+                if is_reserved(from, head) {
                     break 'usual;
                 }
                 value += head;
@@ -276,10 +303,14 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
                 if key_len > SHORT_KEY {
                     break 'usual;
                 }
-                copy_loosely(key, r32(site.fields + index * 8), key_len);
+                from = r32(site.fields + index * 8);
+                copy_loosely(key, from, key_len);
             }
             let left = end - value;
             let to = key + key_len;
+            if to + 16 > LIMIT.get() {
+                break 'usual;
+            }
             let next;
             let size;
             match r8(value) {
@@ -288,7 +319,11 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
                         break 'usual;
                     }
                     let length = r32(value + 1);
-                    if length > short_text || length > left - 5 || !text::put_good(to + 4, value + 5, length) {
+                    if length > short_text
+                        || length > left - 5
+                        || to + length > LIMIT.get()
+                        || !text::put_good(to + 4, value + 5, length)
+                    {
                         break 'usual;
                     }
                     w32(to, 0x000a_0012 | (length + 2) << 8 | length << 24);
@@ -304,7 +339,13 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
                     if left < 9 {
                         break 'usual;
                     }
-                    let number_end = varint(to + 3, r64(value + 1));
+                    let number = r64(value + 1);
+                    let number_end = if number < 128 {
+                        w8(to + 3, number as u32);
+                        to + 4
+                    } else {
+                        varint(to + 3, number)
+                    };
                     w16(to, 0x12 | (number_end - to - 2) << 8);
                     w8(to + 2, 0x18);
                     size = number_end - to;
@@ -322,10 +363,13 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
                 _ => break 'usual,
             }
             // All lengths are below 128: 42 + 72 + 8 at most.
-            w32(at, tag | (key_len + size + 2) << 8 | 0x0a << 16 | key_len << 24);
+            w32(
+                at,
+                tag | (key_len + size + 2) << 8 | 0x0a << 16 | key_len << 24,
+            );
             let next_at = to + size;
             let index = GIVEN.get();
-            if take_bloom_bit(key, key_len) {
+            if take_bloom_bit(from, key_len) {
                 let place = ORDER.get() + index * 8;
                 w32(place, at);
                 w32(place + 4, 0);
@@ -520,7 +564,11 @@ fn finish_slowly(start: u32, end: u32, fixed: u32) -> u32 {
         let dropped = drop_last(sum - limit);
         KEPT.set(sum - dropped);
     }
-    if HAS_DEAD.get() { compact(start, end) } else { end }
+    if HAS_DEAD.get() {
+        compact(start, end)
+    } else {
+        end
+    }
 }
 
 /// Drop so many of the list's last attributes that are not among the fixed ones, and count them. Gives how many.
@@ -612,7 +660,11 @@ pub fn compact(start: u32, end: u32) -> u32 {
 #[inline(always)]
 pub fn next_entry(at: u32) -> u32 {
     let size = r8(at + 1);
-    if size < 128 { at + 2 + size } else { next_long_entry(at) }
+    if size < 128 {
+        at + 2 + size
+    } else {
+        next_long_entry(at)
+    }
 }
 
 fn next_long_entry(at: u32) -> u32 {
@@ -639,10 +691,14 @@ pub fn key_of(entry: u32) -> (u32, u32) {
     }
     // The tag of the key is behind the length.
     let size = r8(p + 2);
-    if size < 128 { (p + 3, size) } else { (p + 4, size & 0x7f | r8(p + 3) << 7) }
+    if size < 128 {
+        (p + 3, size)
+    } else {
+        (p + 4, size & 0x7f | r8(p + 3) << 7)
+    }
 }
 
-#[inline(always)]
+#[inline(never)]
 fn has_key(entry: u32, key: u32, key_len: u32) -> bool {
     let (there, size) = key_of(entry);
     size == key_len && is_equal(there, key, key_len)
@@ -696,12 +752,8 @@ pub fn is_reserved(key: u32, key_len: u32) -> bool {
 }
 
 /// Write a varint; up to 10 bytes.
-#[inline(always)]
+#[inline(never)]
 pub fn varint(at: u32, value: u64) -> u32 {
-    if value < 128 {
-        w8(at, value as u32);
-        return at + 1;
-    }
     let (mut at, mut value) = (at, value);
     while value >= 128 {
         w8(at, value as u32 | 128);
@@ -713,7 +765,7 @@ pub fn varint(at: u32, value: u64) -> u32 {
 }
 
 /// Where a varint ends.
-#[inline(always)]
+#[inline(never)]
 pub fn skip_varint(at: u32) -> u32 {
     let mut at = at;
     while r8(at) >= 128 {
@@ -730,7 +782,7 @@ pub fn varint_size(value: u64) -> u32 {
 
 /// Write the length of what lies behind the byte at `at` up to `end` there; if it takes more bytes, all is moved. Gives
 /// where it ends.
-#[inline(always)]
+#[inline(never)]
 pub fn fix_length(at: u32, end: u32) -> u32 {
     let size = end - at - 1;
     if size < 128 {
@@ -793,7 +845,11 @@ fn value(to: u32, depth: u32) -> u32 {
             let limit = limit_of_value();
             if size > limit {
                 note(i64::from(size));
-                size = if kind == STRING { text::cut(from, limit) } else { limit };
+                size = if kind == STRING {
+                    text::cut(from, limit)
+                } else {
+                    limit
+                };
             }
             if kind == BYTES {
                 w8(to, 0x3a);
@@ -827,7 +883,11 @@ fn value(to: u32, depth: u32) -> u32 {
                 STOP.set(ATTRIBUTE_ELEMENTS);
                 return to;
             }
-            let at = if kind == ARRAY { array(to + 2, count, depth) } else { map(to + 2, count, depth) };
+            let at = if kind == ARRAY {
+                array(to + 2, count, depth)
+            } else {
+                map(to + 2, count, depth)
+            };
             w8(to, if kind == ARRAY { 0x2a } else { 0x32 });
             fix_length(to + 1, at)
         }
@@ -967,7 +1027,10 @@ fn put_notes(at: u32, tag: u32) -> u32 {
     }
     // A note has no more bytes of heads than it has in the notes.
     let before = at;
-    let at = ensure(at, u64::from(NOTES_LEN.get()) + 128 + u64::from(FIXED_END.get() - FIXED_START.get()));
+    let at = ensure(
+        at,
+        u64::from(NOTES_LEN.get()) + 128 + u64::from(FIXED_END.get() - FIXED_START.get()),
+    );
     if at == 0 {
         return before;
     }
@@ -1013,7 +1076,11 @@ fn put_notes(at: u32, tag: u32) -> u32 {
     to = fix_length(value_at + 3, to);
     to = fix_length(value_at + 1, to);
     to = fix_length(at + 1, to);
-    if enter(at, NOTES_LEN.get(), IS_TRUNCATED) { to } else { at }
+    if enter(at, NOTES_LEN.get(), IS_TRUNCATED) {
+        to
+    } else {
+        at
+    }
 }
 
 /// The items of the note that is among the fixed entries: a body was cut, and attributes of the call site were.
@@ -1056,10 +1123,16 @@ fn grow_order(count: u32) -> bool {
 /// Copy entries that were encoded with one tag for a field with another.
 #[inline(always)]
 pub fn put_fixed(to: u32, fixed: P<Fixed>, from_tag: u32, tag: u32) -> u32 {
-    let size = fixed.len;
-    if size == 0 {
-        return to;
+    if fixed.len == 0 {
+        to
+    } else {
+        put_fixed_entries(to, fixed, from_tag, tag)
     }
+}
+
+#[inline(never)]
+fn put_fixed_entries(to: u32, fixed: P<Fixed>, from_tag: u32, tag: u32) -> u32 {
+    let size = fixed.len;
     move_bytes(to, fixed.ptr, size);
     let end = to + size;
     if from_tag != tag {

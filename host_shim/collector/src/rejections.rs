@@ -26,8 +26,7 @@ pub const CALLSITE: u32 = 19;
 pub const INSTRUMENT: u32 = 20;
 pub const ATTRIBUTE_SET: u32 = 21;
 pub const HANDLE: u32 = 22;
-pub const TRACEPARENT: u32 = 23;
-pub const TRACESTATE: u32 = 24;
+// traceparent is 23 and tracestate 24: counted by the host.
 pub const MEASUREMENT: u32 = 25;
 pub const EVENT_COUNT: u32 = 26;
 pub const LINK_COUNT: u32 = 27;

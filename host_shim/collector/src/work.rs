@@ -68,4 +68,3 @@ pub fn more(at: u32, bytes: u64) -> u32 {
 pub fn mark() {
     heap::mark(BASE.get(), CAP.get());
 }
-

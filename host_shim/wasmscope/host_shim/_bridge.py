@@ -206,9 +206,7 @@ class Bridge:
         collected: CollectedGuest | None = None
         try:
             if self._collecting is not None:
-                collected = self._collecting.guest(
-                    store, plan, guest, lambda store, item: natives.abi(store, binding, item)
-                )
+                collected = self._collecting.guest(store, plan, guest)
             externs = self._imports(linker, store, plan, binding, stdio, collected)
             if plan.memory_import is not None:
                 memory = externs[plan.memory_import]

@@ -18,7 +18,9 @@ from tests.support.collecting import Collector
 from wasmscope.host_shim import Limits
 
 PLENTY = 1 << 60
-SITE = packing.callsite(2, name="site", target="t", file="f.rs", line=3, fields=["f"], constants={"c": 1, "a": "of site"})
+SITE = packing.callsite(
+    2, name="site", target="t", file="f.rs", line=3, fields=["f"], constants={"c": 1, "a": "of site"}
+)
 LIST = packing.attributes({"a": "text", "b": 1, "c": [1, {"k": "v"}], "a text that is longer": "x" * 80})
 TWICE = packing.attributes([("a", 1), ("b", 2), ("a", 3)])
 
@@ -73,13 +75,16 @@ def counted(own: Collector) -> int:
 
 @pytest.mark.parametrize("has_waiting", [False, True], ids=["room", "full"])
 @pytest.mark.parametrize(
-    "attributes", [b"", LIST, TWICE, packing.attributes({"long": "x" * 90, "b": 1})], ids=["none", "some", "twice", "cut"]
+    "attributes",
+    [b"", LIST, TWICE, packing.attributes({"long": "x" * 90, "b": 1})],
+    ids=["none", "some", "twice", "cut"],
 )
 def test_log(attributes: bytes, has_waiting: bool) -> None:
     """Wherever a trap strikes in a log call, the record is there once or is counted as interrupted."""
     own = collector()
     site = own.callsite(SITE)
     lost: list[str] = []
+    lengths: list[int] = []
 
     def log(number: int) -> None:
         own.call("log", 0, site, 9, 0, *lengths)
@@ -92,7 +97,6 @@ def test_log(attributes: bytes, has_waiting: bool) -> None:
             own.log(body="x" * 3_500)
         lengths = own.scratch(f"body {number}", attributes)
 
-    lengths: list[int] = []
     prepare()
 
     def after(fuel: int, struck: bool, _result: Any) -> None:
@@ -162,7 +166,10 @@ def test_span() -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Collector, int], list[int]], Callable[[Any], Any]]] = {
-    "span_attributes": (lambda own, n: own.scratch({"n": n, "x": "y" * 40}), lambda span: any(pair.key == "x" for pair in span.attributes)),
+    "span_attributes": (
+        lambda own, n: own.scratch({"n": n, "x": "y" * 40}),
+        lambda span: any(pair.key == "x" for pair in span.attributes),
+    ),
     "span_event": (lambda own, n: own.scratch(f"event {n}", LIST), lambda span: len(span.events)),
     "span_link": (lambda own, n: [own.handle, *own.scratch(LIST)], lambda span: len(span.links)),  # type: ignore[attr-defined]
     "span_status": (lambda own, n: [2, *own.scratch(f"status {n}")], lambda span: span.status.code),
@@ -284,7 +291,7 @@ def test_stack(function: str) -> None:
 
 
 def test_recovery_itself() -> None:
-    """A trap may strike while another one's traces are put away: then that begins anew, and nothing is counted twice."""
+    """A trap may strike while another one's traces are put away: that begins anew, and nothing is counted twice."""
     own = collector()
     own.callsite(SITE)
     handles = [own.start(f"span {index}", LIST) for index in range(5)]
