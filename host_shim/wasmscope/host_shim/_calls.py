@@ -336,7 +336,9 @@ class Caller:
         if failure is not None:
             self._or_pending(frame, calls.has_failed)
         if failure is not None and reason is not None:
-            reason = calls.reported(frame) or reason
+            said = calls.reported(frame)
+            if said is not None:
+                reason = said or failure.message
             self._or_pending(frame, calls.fail, frame, reason, failure.event())
         # What was passed on in the middle of the call is charged to it already.
         calls.passed_ns = 0

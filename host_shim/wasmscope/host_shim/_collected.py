@@ -268,7 +268,9 @@ class StoreCalls:
         frame.saved = saved
         if outer is not None:
             # The collector has room for one, and the nested call may report, too.
-            outer.reported = self.reported(outer) or outer.reported
+            said = self.reported(outer)
+            if said is not None:
+                outer.reported = said
         if outer is not None and isinstance(outer.context, CallContext):
             outer.context.pinned = saved[_CURRENT_IN_SAVED : _CURRENT_IN_SAVED + CURRENT.size]
         self._frames = frame.number = self._frames + 1
