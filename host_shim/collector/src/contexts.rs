@@ -494,40 +494,44 @@ pub fn keep_remote(guest: P<Guest>, trace_id: [u64; 2], span_id: u64, flags: u32
 pub fn find_slot(guest: P<Guest>) -> u32 {
     if guest.ended_waiting > limits().kept_contexts {
         let index = guest.first_ended - 1;
-        // A generation is used once.
         if slot_at(guest, index).context.extra != u32::MAX {
             return index;
         }
     }
-    find_new_slot(guest)
+    find_other_slot(guest)
 }
 
 pub const NO_SLOT: u32 = 0xffff_ffff;
 
 #[inline(never)]
-fn find_new_slot(guest: P<Guest>) -> u32 {
-    let mut guest = guest;
-    while guest.ended_waiting > limits().kept_contexts {
-        // One that has used up its generations goes out of use.
-        let index = guest.first_ended - 1;
-        if slot_at(guest, index).context.extra != u32::MAX {
-            return index;
-        }
+fn find_other_slot(guest: P<Guest>) -> u32 {
+    // One that has used up its generations goes out of use.
+    while guest.ended_waiting != 0 && slot_at(guest, guest.first_ended - 1).context.extra == u32::MAX {
         remove_first_ended(guest);
     }
+    if guest.ended_waiting > limits().kept_contexts || !has_new_slot(guest) {
+        // Without memory for another, the one that ended first is forgotten early.
+        return if guest.ended_waiting != 0 { guest.first_ended - 1 } else { NO_SLOT };
+    }
+    guest.slots
+}
+
+/// Whether there is memory for a slot that was never used.
+fn has_new_slot(guest: P<Guest>) -> bool {
+    let mut guest = guest;
     let index = guest.slots;
     if index >= MAX_SLOTS {
-        return NO_SLOT;
-    }
-    if index & ((1 << SEGMENT) - 1) != 0 {
-        return index;
+        return false;
     }
     let segment = index >> SEGMENT;
+    if segment < guest.segments_made {
+        return true;
+    }
     if segment >= guest.segments_cap {
         let cap = if segment == 0 { 16 } else { segment * 2 };
         let block = heap::alloc(cap * 4);
         if block == 0 {
-            return NO_SLOT;
+            return false;
         }
         let (old, old_cap) = (guest.segments, guest.segments_cap);
         move_bytes(block, old, segment * 4);
@@ -537,11 +541,12 @@ fn find_new_slot(guest: P<Guest>) -> u32 {
     }
     let block = heap::alloc(SEGMENT_BYTES);
     if block == 0 {
-        return NO_SLOT;
+        return false;
     }
     fill(block, SEGMENT_BYTES);
     w32(guest.segments + segment * 4, block);
-    index
+    guest.segments_made = segment + 1;
+    true
 }
 
 #[inline(always)]
@@ -645,10 +650,10 @@ pub fn each_remote(guest: P<Guest>, visit: impl Fn(P<Context>)) {
 pub fn mark(guest: P<Guest>) {
     heap::mark(guest.segments, guest.segments_cap * 4);
     heap::mark(guest.remote, guest.remote_cap * REMOTE);
-    let mut index = 0;
-    while index < guest.slots {
-        heap::mark(r32(guest.segments + (index >> SEGMENT) * 4), SEGMENT_BYTES);
-        index += 1 << SEGMENT;
+    let mut segment = 0;
+    while segment < guest.segments_made {
+        heap::mark(r32(guest.segments + segment * 4), SEGMENT_BYTES);
+        segment += 1;
     }
 }
 

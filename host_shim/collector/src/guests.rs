@@ -46,6 +46,7 @@ pub struct Guest {
     // Spans.
     pub segments: u32,
     pub segments_cap: u32,
+    pub segments_made: u32,
     /// How many slots were ever used.
     pub slots: u32,
     pub open: u32,

@@ -115,17 +115,16 @@ fn ensure(at: u32, bytes: u64) -> u32 {
 fn relocate(at: u32, bytes: u64) -> u32 {
     let start = START.get();
     let wanted = u64::from(at - start) + bytes;
-    let room;
-    if start == work::base() {
-        room = work::more(at, bytes);
+    let room = if start == work::base() {
+        work::more(at, bytes)
     } else {
         let base = work::get(wanted);
         if base == 0 {
             return 0;
         }
         move_bytes(base, start, at - start);
-        room = base + (at - start);
-    }
+        base + (at - start)
+    };
     if room == 0 {
         return 0;
     }
@@ -665,7 +664,7 @@ fn bloom_hash(key: u32, key_len: u32) -> u32 {
     let mixed = if key_len >= 8 {
         r64(key) ^ r64(key + key_len - 8).rotate_left(29)
     } else {
-        r64(key) << (8 * (8 - key_len) & 63)
+        r64(key) << ((64 - 8 * key_len) & 63)
     };
     ((mixed ^ u64::from(key_len)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u32
 }
@@ -828,8 +827,7 @@ fn value(to: u32, depth: u32) -> u32 {
             }
             let count = r32(p + 1);
             SOURCE.set(p + 5);
-            // No overflow: neither is larger than a list.
-            ELEMENTS.set(ELEMENTS.get() + count);
+            ELEMENTS.set(ELEMENTS.get().saturating_add(count));
             if ELEMENTS.get() > limits.elements {
                 STOP.set(ATTRIBUTE_ELEMENTS);
                 return to;

@@ -999,16 +999,16 @@ pub fn rename(guest: P<Guest>, handle: i64, text_len: i64) {
     }
     let mut body: P<Body> = P::at(slot.body);
     let (old, old_len) = (body.name, body.name_len);
+    // The first entry is the name that it was started with, unless it has another one already.
+    let entry = body.0 + body.entries;
+    let dead = if body.has_name == 0 { packed::next_entry(entry) - entry } else { 0 };
     fence();
     body.name = block;
     body.name_len = TEXT_LEN.get();
-    if body.has_name == 0 {
-        // The first entry is the name that it was started with.
-        let entry = body.0 + body.entries;
+    if dead != 0 {
         body.has_name = 1;
+        body.dead += dead;
         w8(entry, 0);
-        let size = r8(entry + 1);
-        body.dead += if size < 128 { size + 2 } else { (size & 127 | r8(entry + 2) << 7) + 3 };
     }
     operation::commit();
     heap::free(old, old_len + SLACK);
