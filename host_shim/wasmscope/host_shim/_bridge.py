@@ -100,8 +100,8 @@ class Bridge:
             native: Whether to use wasmtime's C API where it works; False uses the public API, slower and otherwise
                 the same.
             delivery: How guests' records are delivered (docs/deliveries.md): ``otlp``, ``sdk`` or ``live``; None for
-                the quickest that loses nothing: ``otlp`` if there is a sender, else ``sdk`` if the tracer provider is
-                the SDK's, else ``live``.
+                what the environment's ``WASMSCOPE_DELIVERY`` says, else the quickest that loses nothing: ``otlp`` if
+                there is a sender, else ``sdk`` if the tracer provider is the SDK's, else ``live``.
             otlp: Sends OTLP for the ``otlp`` delivery, as `Providers.otlp_sender` gives it; it stays the caller's.
                 None to have one made, from the ``OTEL_EXPORTER_OTLP_*`` variables, if ``delivery`` says ``otlp``.
             clock_uses: How many time stamps, one after the other, one look at the clock may serve. The two looks are
