@@ -67,7 +67,7 @@ class Modules:
             if found is None:
                 try:
                     found = EngineModules(self, native, instances, engine)
-                except (wasmtime.WasmtimeError, wasmtime.Trap, UnsuitableError) as error:
+                except (wasmtime.WasmtimeError, wasmtime.Trap, UnsuitableError, ValueError) as error:
                     found = UnsuitableError(f"the engine cannot run it: {_first_line(error)}")
                 self._engines[engine] = found
             if isinstance(found, UnsuitableError):

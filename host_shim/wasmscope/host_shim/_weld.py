@@ -16,8 +16,8 @@ __all__ = ["Outline", "outline", "weld"]
 
 # Sections, in their order in a module: https://webassembly.github.io/spec/core/binary/modules.html
 _TYPES: Final = 1
-_IMPORTS: Final = 2
 _FUNCTIONS: Final = 3
+_TABLES: Final = 4
 _GLOBALS: Final = 6
 _CODE: Final = 10
 _DATA: Final = 11
@@ -74,9 +74,16 @@ class Outline:
 
 
 def outline(wasm: bytes) -> Outline:
-    """Look at a module that has one memory, no table, and none but plain types."""
+    """Look at a module.
+
+    Raises:
+        ValueError: If it has what an addition has no place for: a table, a start function, or data that is not at a
+            constant address.
+    """
     module = Module(wasm)
     contents = {section.id: module.contents(section) for section in module.sections if section.id}
+    if _TABLES in contents or module.has_start:
+        raise ValueError("a module with a table or a start function")
     exports = module.exports()
     functions = {item.name: item.index for item in exports if item.kind == "func"}
     globals_ = {item.name: item.index for item in exports if item.kind == "global"}

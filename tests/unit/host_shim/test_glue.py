@@ -677,3 +677,14 @@ class TestWeld:
             letters = {"i32": "i", "i64": "l", "f64": "d"}
             assert "".join(letters[str(item)] for item in kind.params) == params
             assert "".join(letters[str(item)] for item in kind.results) == result
+
+    @pytest.mark.parametrize(
+        "more",
+        ["(table 1 funcref)", "(start $f)", '(data (global.get $imported) "x")', '(data "passive")'],
+    )
+    def test_no_place(self, more: str) -> None:
+        """A module that has what nothing can be added to is refused, not broken."""
+        text = f"""(module (import "a" "b" (global $imported i32)) (memory 1) (func $f) (export "f" (func $f))
+            (data (i32.const 5) "y") {more})"""
+        with pytest.raises(ValueError, match=r"a table or a start function|not at a constant address"):
+            outline(bytes(wasmtime.wat2wasm(text)))
