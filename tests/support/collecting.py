@@ -151,7 +151,7 @@ class Collector:
         self.store = store = wasmtime.Store(engine)
         if fuel is not None:
             store.set_fuel(fuel)
-        self.module = module or wasmtime.Module.from_file(engine, str(MODULE))
+        self.module = module or wasmtime.Module(engine, MODULE.read_bytes())
         self.calls: list[tuple[int, int]] = []
         self.recorded = Recorded()
         self.now_ns = 1_000_000

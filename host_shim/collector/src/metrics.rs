@@ -230,8 +230,7 @@ fn touched_cell(known: P<Instrument>, set: u32) -> u32 {
 
 #[inline(always)]
 fn is_usable(known: P<Instrument>, value: f64) -> bool {
-    // The difference is 0 for finite numbers only.
-    value - value == 0.0 && known.is_float() != 0 && (value >= 0.0 || known.is_monotonic == 0)
+    value.is_finite() && known.is_float() != 0 && (value >= 0.0 || known.is_monotonic == 0)
 }
 
 #[inline(always)]

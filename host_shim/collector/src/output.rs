@@ -18,20 +18,12 @@ const SLACK: u32 = 64;
 
 #[inline(always)]
 fn output<const LOGS: bool>(guest: P<Guest>) -> P<Output> {
-    P::at(if LOGS {
-        &raw const guest.logs as u32
-    } else {
-        &raw const guest.spans as u32
-    })
+    P::at(if LOGS { &raw const guest.logs as u32 } else { &raw const guest.spans as u32 })
 }
 
 #[inline(always)]
 fn capacity<const LOGS: bool>(guest: P<Guest>) -> u32 {
-    if LOGS {
-        guest.logs_cap
-    } else {
-        guest.spans_cap
-    }
+    if LOGS { guest.logs_cap } else { guest.spans_cap }
 }
 
 /// Have the oldest record taken if it has waited too long.
@@ -78,11 +70,7 @@ fn make_room<const LOGS: bool>(guest: P<Guest>, bytes: u64) -> u32 {
         }
         wanted = bytes;
     }
-    let block = if wanted > u64::from(heap::MAX_BYTES) {
-        0
-    } else {
-        heap::alloc(wanted as u32)
-    };
+    let block = if wanted > u64::from(heap::MAX_BYTES) { 0 } else { heap::alloc(wanted as u32) };
     if block == 0 {
         reject(guest, KEPT_BYTES);
         return 0;

@@ -365,7 +365,7 @@ class Bridge:
         if native is None:
             raise ConfigurationError("deliver_while_running cannot be with native=False, or with this wasmtime")
         if self._collecting is None:
-            native.on_epoch(store, ticks, lambda _context: may_go_on())
+            native.on_epoch(store, ticks, lambda _context: may_go_on(), self._calls.interrupt)
         else:
             self._collecting.deliver_while_running(store, ticks, may_go_on)
 

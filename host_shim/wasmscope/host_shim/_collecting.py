@@ -161,7 +161,7 @@ class Collecting:
                 _logger.warning("what a running guest told could not be taken: %r", error)
             return may_go_on()
 
-        self._native.on_epoch(store, ticks, reached)
+        self._native.on_epoch(store, ticks, reached, self._calls.interrupt)
 
     def _of(self, name: DeliveryName) -> Collectors:
         with self._lock:
