@@ -115,7 +115,6 @@ class _Spans:
             }
         )
 
-
     def _with_names(self, value: Any) -> Any:
         """Name the span that a ``traceparent`` header is about."""
         found = _TRACEPARENT.fullmatch(value) if isinstance(value, str) else None

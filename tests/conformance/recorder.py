@@ -23,7 +23,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from tests.support.otlp_receiver import OtlpReceiver
 from tests.support.otlp_sdk_data import logs_of, metrics_of, spans_of
-from wasmscope.delivery import OtlpSender, SignalName, otlp_target
+from wasmscope.delivery import OtlpSender, OtlpTarget, SignalName, otlp_target
 
 __all__ = ["Recorder", "sender_to", "use_counting_clock"]
 
@@ -48,7 +48,9 @@ class _CountingIds(IdGenerator):
 def sender_to(receiver: OtlpReceiver) -> OtlpSender:
     """Make a sender for a resource without attributes."""
     signals: tuple[SignalName, ...] = ("traces", "logs", "metrics")
-    targets = {signal: otlp_target(signal, receiver.endpoint, protocol=receiver.protocol) for signal in signals}
+    targets: dict[SignalName, OtlpTarget] = {
+        signal: otlp_target(signal, receiver.endpoint, protocol=receiver.protocol) for signal in signals
+    }
     return OtlpSender.from_environment(resource=Resource.get_empty(), targets=targets)
 
 

@@ -17,14 +17,6 @@ SMALL = Limits(
 )  # fmt: skip
 
 
-# What is called, and how often.
-CALLS = {
-    "start": 20, "end": 14, "enter": 8, "exit": 5, "log": 15, "attributes": 10, "event": 8, "link": 6, "status": 4,
-    "rename": 4, "exception": 6, "callsite": 5, "enabled": 1, "context": 4, "remote": 3, "begin": 3, "return": 3,
-    "fail": 1,
-}  # fmt: skip
-
-
 def step(twin: Twin, rng: random.Random) -> None:
     """Make a random call of both."""
     live, own = twin.live, twin.own
@@ -55,11 +47,15 @@ def step(twin: Twin, rng: random.Random) -> None:
         return rng.choice(recent) if recent else (0, 0)
 
     site = rng.choice([*twin.sites[-6:], (77, 77)]) if rng.random() < 0.7 else (0, 0)
-    match rng.choices(list(CALLS), list(CALLS.values()))[0]:
+    match rng.choices(
+        ["start", "end", "enter", "exit", "log", "attributes", "event", "link", "status", "rename", "exception",
+         "callsite", "enabled", "context", "remote", "begin", "return", "fail"],
+        [20, 14, 8, 5, 15, 10, 8, 6, 4, 4, 6, 5, 1, 4, 3, 3, 3, 1],
+    )[0]:  # fmt: skip
         case "start":
             name, list_, parent, kind = text(), attrs(), handle(), rng.choice([0, 1, 2, 3, 4, 5, 6])
-            at, size, list_at, list_size = twin.place(name, list_)
-            got = live.span_start(site[0], at, size, parent[0], kind, list_at, list_size)
+            n_at, n_size, l_at, l_size = twin.place(name, list_)
+            got = live.span_start(site[0], n_at, n_size, parent[0], kind, l_at, l_size)
             twin.started(got, own.start(name, list_, site=site[1], context=parent[1], kind=kind))
         case "end":
             target = handle()
@@ -84,45 +80,45 @@ def step(twin: Twin, rng: random.Random) -> None:
         case "attributes":
             target, list_ = handle(), attrs()
             is_slow = own.attributes(target[1], list_) == 2
-            twin.both(is_slow, live.span_attributes, target[0], *twin.place(list_))
+            twin.to_live(is_slow, live.span_attributes, target[0], *twin.place(list_))
         case "event":
             target, name, list_ = handle(), text(), attrs()
             is_slow = own.event(target[1], name, list_) == 2
-            twin.both(is_slow, live.span_event, target[0], *twin.place(name, list_))
+            twin.to_live(is_slow, live.span_event, target[0], *twin.place(name, list_))
         case "link":
             target, linked, list_ = handle(), handle(), attrs()
             is_slow = own.link(target[1], linked[1], list_) == 2
-            twin.both(is_slow, live.span_link, target[0], linked[0], *twin.place(list_))
+            twin.to_live(is_slow, live.span_link, target[0], linked[0], *twin.place(list_))
         case "status":
             target, code, name = handle(), rng.choice([0, 1, 2, 2, 3]), text()
             is_slow = own.status(target[1], code, name) == 2
-            twin.both(is_slow, live.span_status, target[0], code, *twin.place(name))
+            twin.to_live(is_slow, live.span_status, target[0], code, *twin.place(name))
         case "rename":
             target, name = handle(), text()
             is_slow = own.rename(target[1], name) == 2
-            twin.both(is_slow, live.span_rename, target[0], *twin.place(name))
+            twin.to_live(is_slow, live.span_rename, target[0], *twin.place(name))
         case "exception":
             target, kind_, message, stack, list_ = handle(), text(), text(), text(), attrs()
             is_slow = own.exception(target[1], kind_, message, stack, list_) == 2
-            twin.both(is_slow, live.exception, target[0], *twin.place(kind_, message, stack, list_))
+            twin.to_live(is_slow, live.exception, target[0], *twin.place(kind_, message, stack, list_))
         case "callsite":
             raw = random_callsite(rng)
             if len(raw) <= twin.limits.descriptor_bytes or twin.limits is SMALL:
-                ids = (live.callsite(*twin.place(raw)), own.callsite(raw))
-                assert (ids[0] == 0) == (ids[1] == 0), (raw, ids, own.rejected(), twin.live_rejected())
-                twin.sites.append(ids)
+                found = (live.callsite(*twin.place(raw)), own.callsite(raw))
+                assert (found[0] == 0) == (found[1] == 0), (raw, found, own.rejected(), twin.live_rejected())
+                twin.sites.append(found)
         case "enabled":
             assert live.enabled(site[0]) == own.enabled(site[1])
         case "context":
             target = handle()
             got = live.span_context(target[0], 8)
             raw = bytes(twin.memory.data[8:40])
-            found = own.context(target[1])
-            assert got == (found is not None)
-            if found is not None:
-                assert twin.label(raw[:16]) == twin.label(found[0])
-                assert twin.label(raw[16:24]) == twin.label(found[1])
-                assert tuple(raw[24:26]) == found[2:]
+            context = own.context(target[1])
+            assert got == (context is not None)
+            if context is not None:
+                assert twin.label(raw[:16]) == twin.label(context[0])
+                assert twin.label(raw[16:24]) == twin.label(context[1])
+                assert tuple(raw[24:26]) == context[2:]
         case "remote":
             twin.remote(rng.choice([1, 1, 3]), rng.choice(["", "a=1", "a=1,b=2"]))
         case "begin":

@@ -87,7 +87,8 @@ def double(*, notes: bool = True, traps: str = "") -> bytes:
         elif name == "recover":
             body += f"(i32.store (i32.const {CONTROL}) (i32.const 0))"
         elif name == "guest":
-            body += "(global.set $guests (i32.add (global.get $guests) (i32.const 1))) (global.get $guests)"
+            # Guests are counted from 0.
+            body += "(global.get $guests) (global.set $guests (i32.add (global.get $guests) (i32.const 1)))"
         elif name == "guest_address":
             body += f"(i32.const {BLOCK})"
         elif result:

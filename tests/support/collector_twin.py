@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from google.protobuf.message import Message
@@ -197,6 +198,13 @@ class Twin:
             counts[reason] -= count
         return {reason: count for reason, count in counts.items() if count}
 
+    def to_live(self, is_slow: bool, function: Callable[..., object], *args: Any) -> None:
+        """A call that the live path gets after the collector, which may have left it to that alone."""
+        if is_slow:
+            self.slow(function, *args)
+        else:
+            function(*args)
+
     def slow(self, function: Any, *args: Any) -> None:
         """A call that only the live path gets: what it counts is not the collector's."""
         before = self.live_rejected()
@@ -204,13 +212,6 @@ class Twin:
         for reason, count in self.live_rejected().items():
             if count != before.get(reason, 0):
                 self._slow[reason] = self._slow.get(reason, 0) + count - before.get(reason, 0)
-
-    def both(self, is_slow: bool, function: Any, *args: Any) -> None:
-        """A call of the live path that the collector has had, or left to it."""
-        if is_slow:
-            self.slow(function, *args)
-        else:
-            function(*args)
 
     def label(self, raw: bytes) -> str:
         return self._ids.get(raw, raw.hex())
@@ -305,10 +306,26 @@ def random_text(rng: random.Random, longest: int = 40) -> bytes:
     return bytes(rng.choice(b"ab\x80\xbf\xc3\xa4\xe2\x82\xac\xf0\x9f\xa6\x80\xff\xed\xa0") for _ in range(size))
 
 
-_KEYS = (
-    b"a b key http.request.method http.request.header code.file.path wasm.tenant wasmscope.x wasmscope exception.type "
-    b"exception.message k1 k2 k3 k4 k5 k6 k7"
-).split()
+_KEYS = [
+    b"a",
+    b"b",
+    b"key",
+    b"http.request.method",
+    b"http.request.header",
+    b"code.file.path",
+    b"wasm.tenant",
+    b"wasmscope.x",
+    b"wasmscope",
+    b"exception.type",
+    b"exception.message",
+    b"k1",
+    b"k2",
+    b"k3",
+    b"k4",
+    b"k5",
+    b"k6",
+    b"k7",
+]
 
 
 def _random_value(rng: random.Random, depth: int = 0) -> bytes:

@@ -348,7 +348,9 @@ class Play:
 
     def _outcome(self, earliest: int, latest: int, notes: dict[str, list[Note]]) -> Outcome:
         spans: Sequence[ReadableSpan] = [
-            span for span in self._keep.spans if self._keeps_unsampled or span.get_span_context().trace_flags.sampled
+            span
+            for span in self._keep.spans
+            if self._keeps_unsampled or (span.context is not None and span.context.trace_flags.sampled)
         ]
         logs = list(self._logs.get_finished_logs())
         data = self._metrics.get_metrics_data()

@@ -188,7 +188,7 @@ def _emit(logger: Logger, given: LogRecord, contexts: Contexts) -> None:
         context=context,
         severity_number=_SEVERITIES.get(given.severity_number),
         severity_text=given.severity_text or None,
-        body=read_value(given.body),
+        body=given.body.string_value or read_value(given.body),
         attributes=read_attributes(given.attributes),
         event_name=given.event_name or None,
     )

@@ -118,11 +118,7 @@ pub fn exponential_quick(value: f64) -> i32 {
     let position = position(mantissa);
     let below = position as i32;
     let rest = position - below as f64;
-    if rest < DOUBT || rest > 1.0 - DOUBT {
-        DOUBTFUL
-    } else {
-        (exponent << MAX_SCALE) + below
-    }
+    if rest < DOUBT || rest > 1.0 - DOUBT { DOUBTFUL } else { (exponent << MAX_SCALE) + below }
 }
 
 /// A number from 1 to 2 and the power of two that make the value, if it is a normal one.
@@ -136,18 +132,12 @@ fn parts(value: f64) -> (i32, f64) {
 /// How many buckets lie between 1 and a value below 2, off by less than DOUBT.
 #[inline(always)]
 fn position(mantissa: f64) -> f64 {
-    let step =
-        (mantissa.to_bits() >> (FRACTION_BITS - TABLE_BITS)) as usize & ((1 << TABLE_BITS) - 1);
+    let step = (mantissa.to_bits() >> (FRACTION_BITS - TABLE_BITS)) as usize & ((1 << TABLE_BITS) - 1);
     let (reciprocal, logarithm) = LOGARITHMS[step];
     // log2(m) = -log2(c) + log2(1 + (m c - 1)), the latter by its series: |r| < 1/128, so that what is left out is
     // below 1/128^5 / 5 / ln 2 * 2^20 = 9e-6 buckets.
     let r = mantissa * reciprocal - 1.0;
-    const K: [f64; 4] = [
-        STEPS / LN_2,
-        -STEPS / LN_2 / 2.0,
-        STEPS / LN_2 / 3.0,
-        -STEPS / LN_2 / 4.0,
-    ];
+    const K: [f64; 4] = [STEPS / LN_2, -STEPS / LN_2 / 2.0, STEPS / LN_2 / 3.0, -STEPS / LN_2 / 4.0];
     logarithm + r * (K[0] + r * (K[1] + r * (K[2] + r * K[3])))
 }
 
@@ -227,10 +217,7 @@ const fn exact_product(a: f64, b: f64) -> (f64, f64) {
     let (a_high, b_high) = (t - (t - a), u - (u - b));
     let (a_low, b_low) = (a - a_high, b - b_high);
     let product = a * b;
-    (
-        product,
-        a_high * b_high - product + a_high * b_low + a_low * b_high + a_low * b_low,
-    )
+    (product, a_high * b_high - product + a_high * b_low + a_low * b_high + a_low * b_low)
 }
 
 const fn product(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {

@@ -6,9 +6,7 @@ use crate::heap;
 use crate::host;
 use crate::memory::{P, Var, fence, fill, move_bytes, r32, w32};
 use crate::operation;
-use crate::rejections::{
-    ENDED, HANDLE, KEPT_BYTES, NOT_ENTERED, SPAN_DEPTH, reject, reject_number,
-};
+use crate::rejections::{ENDED, HANDLE, KEPT_BYTES, NOT_ENTERED, SPAN_DEPTH, reject, reject_number};
 
 /// A span of a guest, open or ended. A handle is how often its slot was used before and, in the low 20 bits, its
 /// number + 1: the first handles are 1, 2, 3.
@@ -63,22 +61,14 @@ fn slot_of(guest: P<Guest>, handle: i64) -> P<Slot> {
         return P::NONE;
     }
     let slot = slot_at(guest, index);
-    if i64::from(slot.context.extra) - 1 == handle >> 20 {
-        slot
-    } else {
-        P::NONE
-    }
+    if i64::from(slot.context.extra) - 1 == handle >> 20 { slot } else { P::NONE }
 }
 
 /// The slot of an open span.
 #[inline(always)]
 pub fn open_slot(guest: P<Guest>, handle: i64) -> P<Slot> {
     let slot = slot_of(guest, handle);
-    if slot.is_none() || slot.state != OPEN {
-        P::NONE
-    } else {
-        slot
-    }
+    if slot.is_none() || slot.state != OPEN { P::NONE } else { slot }
 }
 
 /// The context of a span or remote context that is known.
@@ -100,11 +90,7 @@ fn known(guest: P<Guest>, handle: i64) -> P<Context> {
 /// Count what cannot be done to a span: for a reason, if it was one once.
 #[inline(never)]
 pub fn reject_span(guest: P<Guest>, handle: i64, reason: u32) {
-    let reason = if known(guest, handle).is_none() {
-        HANDLE
-    } else {
-        reason
-    };
+    let reason = if known(guest, handle).is_none() { HANDLE } else { reason };
     reject_number(guest, reason, handle);
 }
 
@@ -132,11 +118,7 @@ pub fn link_target(guest: P<Guest>, handle: i64) -> P<Context> {
     if handle == LOST {
         return P::NONE;
     }
-    let found = if handle == CURRENT {
-        current(guest)
-    } else {
-        known(guest, handle)
-    };
+    let found = if handle == CURRENT { current(guest) } else { known(guest, handle) };
     if found.is_none() {
         reject_number(guest, HANDLE, handle);
         return P::NONE;
@@ -192,11 +174,7 @@ fn entered_slot_of_other(guest: P<Guest>) -> P<Slot> {
     let control = control();
     if control.frame_id != 0 {
         let other = guests::get(control.current_guest);
-        return if other.is_none() {
-            P::NONE
-        } else {
-            open_slot(other, control.current_handle as i64)
-        };
+        return if other.is_none() { P::NONE } else { open_slot(other, control.current_handle as i64) };
     }
     // Outside of a call each guest has its own entries.
     let mut index = control.entered_len;
@@ -242,8 +220,7 @@ pub fn enter(guest: P<Guest>, handle: i64) {
     }
     let mut control = control();
     let depth = limits().span_depth;
-    if (control.frame_id == 0 || control.entered_len - control.entered_base() >= depth)
-        && entries(guest) >= depth
+    if (control.frame_id == 0 || control.entered_len - control.entered_base() >= depth) && entries(guest) >= depth
         || slot.entered == u16::MAX
     {
         reject_number(guest, SPAN_DEPTH, i64::from(depth));
@@ -292,11 +269,7 @@ fn entries(guest: P<Guest>) -> u32 {
 }
 
 fn grow_stack() -> bool {
-    let cap = if STACK_CAP.get() == 0 {
-        16
-    } else {
-        STACK_CAP.get() * 2
-    };
+    let cap = if STACK_CAP.get() == 0 { 16 } else { STACK_CAP.get() * 2 };
     if cap > 1 << 24 {
         return false;
     }
@@ -457,11 +430,7 @@ fn remote_of(guest: P<Guest>, handle: i64) -> P<Remote> {
         return P::NONE;
     }
     let remote = remote_at(guest, serial);
-    if remote.serial == serial {
-        remote
-    } else {
-        P::NONE
-    }
+    if remote.serial == serial { remote } else { P::NONE }
 }
 
 #[inline(never)]
@@ -480,20 +449,10 @@ pub fn forget_remote(guest: P<Guest>, handle: i64) -> bool {
 }
 
 /// Remember a remote context; gives its handle, 0 if there is no memory.
-pub fn keep_remote(
-    guest: P<Guest>,
-    trace_id: [u64; 2],
-    span_id: u64,
-    flags: u32,
-    tracestate: u32,
-) -> i64 {
+pub fn keep_remote(guest: P<Guest>, trace_id: [u64; 2], span_id: u64, flags: u32, tracestate: u32) -> i64 {
     let mut guest = guest;
     let serial = guest.remotes + 1;
-    let wanted = if limits().kept_contexts == 0 {
-        1
-    } else {
-        limits().kept_contexts
-    };
+    let wanted = if limits().kept_contexts == 0 { 1 } else { limits().kept_contexts };
     let cap = guest.remote_cap;
     // It grows before it goes round for the first time: what is in it keeps its place.
     if cap < wanted && serial > u64::from(cap) {
@@ -501,11 +460,7 @@ pub fn keep_remote(
         if more > wanted {
             more = wanted;
         }
-        let block = if more > heap::MAX_BYTES / REMOTE {
-            0
-        } else {
-            heap::alloc(more * REMOTE)
-        };
+        let block = if more > heap::MAX_BYTES / REMOTE { 0 } else { heap::alloc(more * REMOTE) };
         if block != 0 {
             fill(block, more * REMOTE);
             let old = guest.remote;
@@ -551,18 +506,12 @@ pub const NO_SLOT: u32 = 0xffff_ffff;
 #[inline(never)]
 fn find_other_slot(guest: P<Guest>) -> u32 {
     // One that has used up its generations goes out of use.
-    while guest.ended_waiting != 0
-        && slot_at(guest, guest.first_ended - 1).context.extra == u32::MAX
-    {
+    while guest.ended_waiting != 0 && slot_at(guest, guest.first_ended - 1).context.extra == u32::MAX {
         remove_first_ended(guest);
     }
     if guest.ended_waiting > limits().kept_contexts || !has_new_slot(guest) {
         // Without memory for another, the one that ended first is forgotten early.
-        return if guest.ended_waiting != 0 {
-            guest.first_ended - 1
-        } else {
-            NO_SLOT
-        };
+        return if guest.ended_waiting != 0 { guest.first_ended - 1 } else { NO_SLOT };
     }
     guest.slots
 }

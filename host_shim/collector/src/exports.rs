@@ -28,11 +28,7 @@ extern "C" fn callsite(number: u32, size: i64) -> u32 {
 
 /// Read a descriptor and register what it describes.
 #[inline(always)]
-pub fn descriptor(
-    guest: P<Guest>,
-    size: i64,
-    register: impl FnOnce(P<Guest>, u32, u32) -> u32,
-) -> u32 {
+pub fn descriptor(guest: P<Guest>, size: i64, register: impl FnOnce(P<Guest>, u32, u32) -> u32) -> u32 {
     let limit = control::limits().descriptor;
     ranges::begin();
     if size > i64::from(limit) {
@@ -52,21 +48,13 @@ extern "C" fn enabled(number: u32, site: u32) -> u32 {
         return ALWAYS;
     }
     let site = sites::get(guest, site);
-    let is_enabled =
-        site.kind != sites::LOG || site.severity == 0 || site.severity >= control().min_severity;
+    let is_enabled = site.kind != sites::LOG || site.severity == 0 || site.severity >= control().min_severity;
     end();
     if is_enabled { ALWAYS } else { NEVER }
 }
 
 #[unsafe(export_name = "log")]
-extern "C" fn log_record(
-    number: u32,
-    site: u32,
-    severity: u32,
-    context: i64,
-    body_len: i64,
-    attrs_len: i64,
-) {
+extern "C" fn log_record(number: u32, site: u32, severity: u32, context: i64, body_len: i64, attrs_len: i64) {
     let guest = begin_record(number);
     if !guest.is_none() {
         logs::log(guest, site, severity, context, body_len, attrs_len);
@@ -86,14 +74,7 @@ extern "C" fn span_prepare(number: u32, site: u32, context: i64, kind: u32) -> i
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn span_start(
-    number: u32,
-    site: u32,
-    name_len: i64,
-    context: i64,
-    kind: u32,
-    attrs_len: i64,
-) -> i64 {
+extern "C" fn span_start(number: u32, site: u32, name_len: i64, context: i64, kind: u32, attrs_len: i64) -> i64 {
     let guest = begin_record(number);
     if guest.is_none() {
         return 0;
@@ -198,14 +179,7 @@ extern "C" fn exception_target(number: u32, handle: i64) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn exception(
-    number: u32,
-    handle: i64,
-    type_len: i64,
-    message_len: i64,
-    stack_len: i64,
-    attrs_len: i64,
-) {
+extern "C" fn exception(number: u32, handle: i64, type_len: i64, message_len: i64, stack_len: i64, attrs_len: i64) {
     let guest = begin_record(number);
     if !guest.is_none() {
         spans::exception(guest, handle, type_len, message_len, stack_len, attrs_len);
@@ -376,13 +350,7 @@ extern "C" fn remote_keep(number: u32) -> i64 {
         return 0;
     }
     let at = control().scratch_ptr;
-    let handle = contexts::keep_remote(
-        guest,
-        [r64(at), r64(at + 8)],
-        r64(at + 16),
-        r8(at + 24),
-        r32(at + 25),
-    );
+    let handle = contexts::keep_remote(guest, [r64(at), r64(at + 8)], r64(at + 16), r8(at + 24), r32(at + 25));
     end();
     handle
 }

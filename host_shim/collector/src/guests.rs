@@ -106,11 +106,7 @@ pub fn count() -> u32 {
 /// Find a guest by its number.
 #[inline(always)]
 pub fn get(number: u32) -> P<Guest> {
-    if number < COUNT.get() {
-        P::at(r32(TABLE.get() + number * 4))
-    } else {
-        P::NONE
-    }
+    if number < COUNT.get() { P::at(r32(TABLE.get() + number * 4)) } else { P::NONE }
 }
 
 /// Make a guest; none if there is no room.
@@ -147,8 +143,7 @@ pub fn add(has_memory: bool) -> P<Guest> {
 /// Whether a guest may have so many bytes more registered or held; counts the refusal.
 #[inline(always)]
 pub fn has_room(guest: P<Guest>, size: u32) -> bool {
-    if guest.registered_bytes + guest.kept_bytes + u64::from(size) <= u64::from(limits().kept_bytes)
-    {
+    if guest.registered_bytes + guest.kept_bytes + u64::from(size) <= u64::from(limits().kept_bytes) {
         return true;
     }
     reject_number(guest, KEPT_BYTES, i64::from(limits().kept_bytes));

@@ -46,11 +46,7 @@ fn free_list(order: u32) -> &'static Var<u32> {
 
 #[inline(always)]
 fn order_of(bytes: u32) -> u32 {
-    if bytes <= 64 {
-        0
-    } else {
-        32 - UNIT - (bytes - 1).leading_zeros()
-    }
+    if bytes <= 64 { 0 } else { 32 - UNIT - (bytes - 1).leading_zeros() }
 }
 
 /// How many bytes a block for so many has.
@@ -80,11 +76,7 @@ fn managed_end() -> u32 {
     let there = (memory_size(0) as u64) << PAGE;
     // The last page of 4 GiB stays unused, so that an end is always a number.
     let end = if mapped < there { mapped } else { there };
-    if end > 0xffff_0000 {
-        0xffff_0000
-    } else {
-        end as u32
-    }
+    if end > 0xffff_0000 { 0xffff_0000 } else { end as u32 }
 }
 
 /// Get a block of at least so many bytes; 0 if there is none. Its contents are undefined.

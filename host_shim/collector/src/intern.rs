@@ -66,11 +66,7 @@ pub fn find(table: P<Interned>, hash: u32, kind: u32, data: u32, size: u32) -> u
         }
         if id <= table.count {
             let known = entry(table, id);
-            if known.hash == hash
-                && known.kind == kind
-                && known.size == size
-                && is_equal(known.data, data, size)
-            {
+            if known.hash == hash && known.kind == kind && known.size == size && is_equal(known.data, data, size) {
                 return id;
             }
         }
@@ -100,8 +96,7 @@ pub fn has_room(mut table: P<Interned>) -> bool {
     }
     move_bytes(entries, table.entries, table.count * ENTRY);
     fill(index, cap * 2 * 4);
-    let (old, old_cap, old_index, old_index_cap) =
-        (table.entries, table.cap, table.index, table.index_cap);
+    let (old, old_cap, old_index, old_index_cap) = (table.entries, table.cap, table.index, table.index_cap);
     fence();
     table.entries = entries;
     table.cap = cap;
@@ -116,15 +111,7 @@ pub fn has_room(mut table: P<Interned>) -> bool {
 
 /// Add an entry, for which `has_room` has just made room: `size` bytes at `data`, in a block of `cap` bytes that is the
 /// table's from then on. Gives its id.
-pub fn add(
-    mut table: P<Interned>,
-    hash: u32,
-    kind: u32,
-    data: u32,
-    size: u32,
-    cap: u32,
-    value: u32,
-) -> u32 {
+pub fn add(mut table: P<Interned>, hash: u32, kind: u32, data: u32, size: u32, cap: u32, value: u32) -> u32 {
     let id = table.count + 1;
     let mut place = entry(table, id);
     place.data = data;

@@ -50,11 +50,7 @@ static NAMES: [[u8; 8]; 25] = [
 pub fn log(guest: P<Guest>, site: u32, severity: u32, context: i64, body_len: i64, attrs_len: i64) {
     let limits = limits();
     let site = sites::get(guest, site);
-    let mut severity = if severity == 0 {
-        site.severity
-    } else {
-        severity
-    };
+    let mut severity = if severity == 0 { site.severity } else { severity };
     if severity > 24 {
         reject_number(guest, SEVERITY, i64::from(severity));
         severity = 0;
@@ -90,37 +86,18 @@ pub fn log(guest: P<Guest>, site: u32, severity: u32, context: i64, body_len: i6
     let mut end = put_head(at + 3, found, severity, now, site);
     end = put_body(guest, end, body, body_size);
     let fixed_start = end;
-    let base_end = packed::put_fixed(
-        end,
-        P::at(&raw const guest.base as u32),
-        packed::OF_SPAN,
-        packed::OF_LOG,
-    );
-    end = packed::put_fixed(
-        base_end,
-        P::at(&raw const site.attributes as u32),
-        site.tag,
-        packed::OF_LOG,
-    );
+    let base_end = packed::put_fixed(end, P::at(&raw const guest.base as u32), packed::OF_SPAN, packed::OF_LOG);
+    end = packed::put_fixed(base_end, P::at(&raw const site.attributes as u32), site.tag, packed::OF_LOG);
     if list_size != 0 || body_size != there {
         packed::begin(guest);
-        packed::begin_with(
-            fixed_start,
-            base_end,
-            end,
-            packed::joined(&guest.base.bloom, &site.attributes.bloom),
-        );
+        packed::begin_with(fixed_start, base_end, end, packed::joined(&guest.base.bloom, &site.attributes.bloom));
         packed::region(at, guest.logs.ptr + guest.logs_cap);
         if body_size != there {
             packed::note_body(body_len);
         }
         end = packed::encode(site, list, list_size, end, packed::OF_LOG);
         let start = packed::start();
-        end = packed::finish(
-            start + (fixed_start - at),
-            end,
-            guest.base.count + site.attributes.count,
-        );
+        end = packed::finish(start + (fixed_start - at), end, guest.base.count + site.attributes.count);
         if start != at {
             output::copy::<true>(guest, start + 3, end - start - 3, now);
             return;
@@ -184,11 +161,7 @@ fn put_body(guest: P<Guest>, at: u32, body: u32, size: u32) -> u32 {
         return end;
     }
     let is_good = text::is_utf8(body, size);
-    let sure = if is_good {
-        size
-    } else {
-        text::repaired_size(body, size)
-    };
+    let sure = if is_good { size } else { text::repaired_size(body, size) };
     let inner = 1 + varint_size(u64::from(sure)) + sure;
     let to = varint(at + 1, u64::from(inner));
     w8(to, 0x0a);
@@ -201,14 +174,7 @@ fn put_body(guest: P<Guest>, at: u32, body: u32, size: u32) -> u32 {
 }
 
 /// Write a log record of an exception into the work buffer: all but its attributes.
-pub fn put_exception(
-    guest: P<Guest>,
-    at: u32,
-    severity: u32,
-    message: u32,
-    size: u32,
-    now: u64,
-) -> u32 {
+pub fn put_exception(guest: P<Guest>, at: u32, severity: u32, message: u32, size: u32, now: u64) -> u32 {
     let found = contexts::resolve::<true>(guest, contexts::CURRENT);
     let end = put_head(at, found, severity, now, sites::nothing());
     // It is repaired already.

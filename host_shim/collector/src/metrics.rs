@@ -6,8 +6,8 @@
 //! when it is next used, because clearing takes a loop.
 
 use crate::buckets::{
-    AFTER_BOUNDS, DEFAULT_BOUNDS, DEFAULT_COUNT, DOUBTFUL, FEW, MAX_SCALE, explicit, explicit_few,
-    exponential, exponential_quick,
+    AFTER_BOUNDS, DEFAULT_BOUNDS, DEFAULT_COUNT, DOUBTFUL, FEW, MAX_SCALE, explicit, explicit_few, exponential,
+    exponential_quick,
 };
 use crate::control::{EXPONENTIAL, RAW_HISTOGRAMS, control, limits};
 use crate::exports::descriptor;
@@ -20,8 +20,8 @@ use crate::operation;
 use crate::packed;
 use crate::ranges;
 use crate::rejections::{
-    ATTRIBUTE_SET, BUFFER_FULL, DESCRIPTOR, INSTRUMENT, INSTRUMENT_COUNT, KEPT_BYTES, MEASUREMENT,
-    UTF8, reject, reject_number,
+    ATTRIBUTE_SET, BUFFER_FULL, DESCRIPTOR, INSTRUMENT, INSTRUMENT_COUNT, KEPT_BYTES, MEASUREMENT, UTF8, reject,
+    reject_number,
 };
 use crate::text;
 
@@ -212,11 +212,7 @@ fn touched(guest: u32, number: u32, set: u32) -> Option<(P<Guest>, P<Instrument>
     }
     let known = instrument_at(of, number);
     let cell = touched_cell(known, set);
-    if cell == 0 {
-        None
-    } else {
-        Some((of, known, cell))
-    }
+    if cell == 0 { None } else { Some((of, known, cell)) }
 }
 
 /// The cell of a set, if it is touched already, else 0.
@@ -243,10 +239,7 @@ fn add_i64(cell: u32, value: i64) {
     let sum = number.bits.wrapping_add(value as u64);
     let carry = (sum < number.bits) as u64;
     number.bits = sum;
-    number.high = number
-        .high
-        .wrapping_add((value >> 63) as u64)
-        .wrapping_add(carry);
+    number.high = number.high.wrapping_add((value >> 63) as u64).wrapping_add(carry);
 }
 
 #[inline(always)]
@@ -266,11 +259,7 @@ fn set_bits(cell: u32, bits: u64) {
 #[inline(always)]
 fn placed(known: P<Instrument>, value: i64) -> f64 {
     let near = value as f64;
-    if known.is_float() == 0 && (near as i64) < value {
-        f64::from_bits(near.to_bits() + 1)
-    } else {
-        near
-    }
+    if known.is_float() == 0 && (near as i64) < value { f64::from_bits(near.to_bits() + 1) } else { near }
 }
 
 /// Record in a histogram, if that takes no loop and no call; else nothing is done.
@@ -319,11 +308,7 @@ fn measure_i64_slowly(guest: u32, number: u32, value: i64, set: u32) {
             reject(of, MEASUREMENT);
         } else {
             let near = value as f64;
-            let bits = if known.is_float() != 0 {
-                near.to_bits()
-            } else {
-                value as u64
-            };
+            let bits = if known.is_float() != 0 { near.to_bits() } else { value as u64 };
             measure(of, known, number, set, near, placed(known, value), bits);
         }
     }
@@ -359,15 +344,7 @@ fn find(guest: P<Guest>, number: u32) -> Option<P<Instrument>> {
 
 /// Measure in any case. `bits` are those of the i64 or f64, as the instrument has them.
 #[inline(never)]
-fn measure(
-    guest: P<Guest>,
-    known: P<Instrument>,
-    number: u32,
-    set: u32,
-    value: f64,
-    placed: f64,
-    bits: u64,
-) {
+fn measure(guest: P<Guest>, known: P<Instrument>, number: u32, set: u32, value: f64, placed: f64, bits: u64) {
     let mut set = set;
     if set > meter_of(guest).lists.count {
         reject_number(guest, ATTRIBUTE_SET, i64::from(set));
@@ -430,11 +407,7 @@ fn wait_for_host(mut meter: P<Meter>) {
 fn summarize(cell: u32, value: f64) {
     let mut cell: P<Histogram> = P::at(cell);
     cell.sum += value;
-    cell.least = if value < cell.least {
-        value
-    } else {
-        cell.least
-    };
+    cell.least = if value < cell.least { value } else { cell.least };
     cell.most = if value > cell.most { value } else { cell.most };
 }
 
@@ -450,16 +423,8 @@ fn scale(guest: P<Guest>, cell: u32, value: f64, placed: f64) -> bool {
     let exact = exponential(placed);
     let mut index = exact >> histogram.shift;
     let is_new = histogram.high < histogram.low;
-    let mut low = if is_new || index < histogram.low {
-        index
-    } else {
-        histogram.low
-    };
-    let mut high = if is_new || index > histogram.high {
-        index
-    } else {
-        histogram.high
-    };
+    let mut low = if is_new || index < histogram.low { index } else { histogram.low };
+    let mut high = if is_new || index > histogram.high { index } else { histogram.high };
     if (high - low) as u32 >= ring_size() {
         let more = change_scale(cell, low, high);
         if more == 0 {
@@ -484,11 +449,7 @@ fn scale(guest: P<Guest>, cell: u32, value: f64, placed: f64) -> bool {
 #[inline(always)]
 fn ring_slot(index: i32, base: i32) -> u32 {
     let distance = index - base;
-    if distance < 0 {
-        (distance + ring_size() as i32) as u32
-    } else {
-        distance as u32
-    }
+    if distance < 0 { (distance + ring_size() as i32) as u32 } else { distance as u32 }
 }
 
 /// Lower the scale of a histogram so far that two indices fit in; gives by how much, or 0 if there is no memory.
@@ -512,10 +473,7 @@ fn change_scale(cell: u32, low: i32, high: i32) -> u32 {
     let mut index = histogram.low;
     while index <= histogram.high {
         let to = spare + ((index >> more) - base) as u32 * 8;
-        w64(
-            to,
-            r64(to) + r64(ring + ring_slot(index, histogram.base) * 8),
-        );
+        w64(to, r64(to) + r64(ring + ring_slot(index, histogram.base) * 8));
         index += 1;
     }
     fence();
@@ -616,8 +574,7 @@ fn clear(known: P<Instrument>, cell: u32) {
     histogram.zeros = 0;
     histogram.low = 0;
     histogram.high = -1;
-    histogram.shift =
-        (MAX_SCALE as i32 - control().exponential_max_scale.clamp(-10, MAX_SCALE as i32)) as u32;
+    histogram.shift = (MAX_SCALE as i32 - control().exponential_max_scale.clamp(-10, MAX_SCALE as i32)) as u32;
     fill(histogram.ring, ring_size() * 8);
 }
 
@@ -667,9 +624,7 @@ extern "C" fn instrument(guest: u32, kind: u32, number: u32, size: i64) -> u32 {
     if of.is_none() {
         return 0;
     }
-    let id = descriptor(of, size, |of, data, size| {
-        known_instrument(of, kind, number, data, size)
-    });
+    let id = descriptor(of, size, |of, data, size| known_instrument(of, kind, number, data, size));
     operation::end();
     id
 }
@@ -707,19 +662,9 @@ fn known_instrument(guest: P<Guest>, kind: u32, number: u32, data: u32, size: u3
 }
 
 /// Add an instrument whose descriptor is good; 0 if there is no memory.
-fn new_instrument(
-    mut guest: P<Guest>,
-    key: u32,
-    hash: u32,
-    data: u32,
-    size: u32,
-    bounds: u32,
-) -> u32 {
+fn new_instrument(mut guest: P<Guest>, key: u32, hash: u32, data: u32, size: u32, bounds: u32) -> u32 {
     let meter = some_meter(guest);
-    if meter.is_none()
-        || !intern::has_room(descriptors(meter))
-        || !has_instrument_room(guest, meter)
-    {
+    if meter.is_none() || !intern::has_room(descriptors(meter)) || !has_instrument_room(guest, meter) {
         return 0;
     }
     let count = r16(bounds - 2);
@@ -742,11 +687,7 @@ fn new_instrument(
     let mut new = instrument_at(guest, guest.instruments_count + 1);
     new.cells = 0;
     new.cells_cap = 0;
-    new.bounds = if count == 0 {
-        DEFAULT_BOUNDS.as_ptr() as u32
-    } else {
-        block + bounds_at
-    };
+    new.bounds = if count == 0 { DEFAULT_BOUNDS.as_ptr() as u32 } else { block + bounds_at };
     new.bounds_count = if count == 0 { DEFAULT_COUNT } else { count };
     new.is_monotonic = (kind == COUNTER || kind == HISTOGRAM) as u32;
     new.shape = match kind {
@@ -966,11 +907,7 @@ extern "C" fn drain_metrics(guest: u32) -> u32 {
     if of.is_none() {
         return 0;
     }
-    let more = if of.meter != 0 {
-        drain(of, meter_of(of))
-    } else {
-        false
-    };
+    let more = if of.meter != 0 { drain(of, meter_of(of)) } else { false };
     operation::end();
     more as u32
 }
@@ -1024,9 +961,7 @@ fn has_buffer(mut guest: P<Guest>, need: u32) -> bool {
     if wanted <= u64::from(guest.metrics_cap) {
         return true;
     }
-    if guest.metrics_len != 0 && wanted > u64::from(control().buffer_bytes)
-        || wanted > u64::from(heap::MAX_BYTES)
-    {
+    if guest.metrics_len != 0 && wanted > u64::from(control().buffer_bytes) || wanted > u64::from(heap::MAX_BYTES) {
         return false;
     }
     let wanted = (wanted as u32).max(LEAST_BUFFER);
@@ -1047,11 +982,7 @@ fn has_buffer(mut guest: P<Guest>, need: u32) -> bool {
 /// How many bytes it takes to say what an instrument and a set are, as far as the host does not know.
 fn definitions_size(meter: P<Meter>, number: u32, set: u32) -> u32 {
     let instrument = intern::entry(descriptors(meter), number);
-    let mut size = if instrument.value == 0 {
-        11 + instrument.size
-    } else {
-        0
-    };
+    let mut size = if instrument.value == 0 { 11 + instrument.size } else { 0 };
     if set != 0 {
         let list = intern::entry(lists(meter), set);
         size += if list.value == 0 { 9 + list.size } else { 0 };
@@ -1076,14 +1007,7 @@ fn put_definitions(to: u32, meter: P<Meter>, number: u32, set: u32) -> u32 {
         if list.value == 0 {
             w8(to, 2);
             w32(to + 1, set);
-            w32(
-                to + 5,
-                if set == meter.overflow {
-                    IS_OVERFLOW
-                } else {
-                    list.size
-                },
-            );
+            w32(to + 5, if set == meter.overflow { IS_OVERFLOW } else { list.size });
             move_bytes(to + 9, list.data, list.size);
             to += 9 + list.size;
         }
@@ -1131,12 +1055,7 @@ fn put_times(to: u32, now: u64) -> u32 {
 
 fn put_number(to: u32, known: P<Instrument>, cell: P<Number>) -> u32 {
     let is_sum = known.cells_are() == SUM;
-    let at = put_point(
-        to,
-        if is_sum { 3 } else { 5 } + known.is_float(),
-        cell.instrument,
-        cell.set,
-    );
+    let at = put_point(to, if is_sum { 3 } else { 5 } + known.is_float(), cell.instrument, cell.set);
     w64(at, cell.bits);
     if is_sum && known.is_float() == 0 && cell.high != (cell.bits as i64 >> 63) as u64 {
         w8(to, 11);

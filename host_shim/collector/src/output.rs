@@ -18,20 +18,12 @@ const SLACK: u32 = 64;
 
 #[inline(always)]
 fn output<const LOGS: bool>(guest: P<Guest>) -> P<Output> {
-    P::at(if LOGS {
-        &raw const guest.logs as u32
-    } else {
-        &raw const guest.spans as u32
-    })
+    P::at(if LOGS { &raw const guest.logs as u32 } else { &raw const guest.spans as u32 })
 }
 
 #[inline(always)]
 fn capacity<const LOGS: bool>(guest: P<Guest>) -> u32 {
-    if LOGS {
-        guest.logs_cap
-    } else {
-        guest.spans_cap
-    }
+    if LOGS { guest.logs_cap } else { guest.spans_cap }
 }
 
 /// Have the oldest record taken if it has waited too long.

@@ -6,13 +6,10 @@
 use crate::control::limits;
 use crate::guests::{Fixed, Guest};
 use crate::heap;
-use crate::memory::{
-    P, Var, copy_loosely, is_equal, move_bytes, r8, r16, r32, r64, w8, w16, w32, w64,
-};
+use crate::memory::{P, Var, copy_loosely, is_equal, move_bytes, r8, r16, r32, r64, w8, w16, w32, w64};
 use crate::rejections::{
-    ATTRIBUTE, ATTRIBUTE_COUNT, ATTRIBUTE_DEPTH, ATTRIBUTE_ELEMENTS, ATTRIBUTE_FIELD,
-    ATTRIBUTE_KEY, ATTRIBUTE_RESERVED, ATTRIBUTE_TYPE, KEPT_BYTES, decimal, reject, reject_number,
-    reject_text, reject_times,
+    ATTRIBUTE, ATTRIBUTE_COUNT, ATTRIBUTE_DEPTH, ATTRIBUTE_ELEMENTS, ATTRIBUTE_FIELD, ATTRIBUTE_KEY,
+    ATTRIBUTE_RESERVED, ATTRIBUTE_TYPE, KEPT_BYTES, decimal, reject, reject_number, reject_text, reject_times,
 };
 use crate::sites::Site;
 use crate::text;
@@ -111,11 +108,7 @@ pub fn start() -> u32 {
 /// Have room for so many bytes behind `at`. Gives where that is now; 0 if there is no memory.
 #[inline(always)]
 fn ensure(at: u32, bytes: u64) -> u32 {
-    if u64::from(LIMIT.get()) >= u64::from(at) + bytes {
-        at
-    } else {
-        relocate(at, bytes + u64::from(SLACK))
-    }
+    if u64::from(LIMIT.get()) >= u64::from(at) + bytes { at } else { relocate(at, bytes + u64::from(SLACK)) }
 }
 
 #[inline(never)]
@@ -179,31 +172,19 @@ pub fn trust() {
 
 #[inline(always)]
 fn limit_of_value() -> u32 {
-    if IS_HOSTS.get() {
-        u32::MAX
-    } else {
-        limits().value
-    }
+    if IS_HOSTS.get() { u32::MAX } else { limits().value }
 }
 
 /// The longest key. However it is repaired, its length takes two bytes.
 #[inline(always)]
 pub fn limit_of_key() -> u32 {
     let limit = limits().key;
-    if IS_HOSTS.get() || limit > LONGEST_KEY {
-        LONGEST_KEY
-    } else {
-        limit
-    }
+    if IS_HOSTS.get() || limit > LONGEST_KEY { LONGEST_KEY } else { limit }
 }
 
 pub fn limit_of_guests_key() -> u32 {
     let limit = limits().key;
-    if limit > LONGEST_KEY {
-        LONGEST_KEY
-    } else {
-        limit
-    }
+    if limit > LONGEST_KEY { LONGEST_KEY } else { limit }
 }
 
 /// Note that a log's body was cut.
@@ -248,16 +229,8 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
         reject(guest, KEPT_BYTES);
         return to;
     }
-    let short_key = if limit_of_key() < SHORT_KEY {
-        limit_of_key()
-    } else {
-        SHORT_KEY
-    };
-    let short_text = if limit_of_value() < SHORT_TEXT {
-        limit_of_value()
-    } else {
-        SHORT_TEXT
-    };
+    let short_key = if limit_of_key() < SHORT_KEY { limit_of_key() } else { SHORT_KEY };
+    let short_text = if limit_of_value() < SHORT_TEXT { limit_of_value() } else { SHORT_TEXT };
     let field_count = site.field_count;
     STOP.set(0);
     ELEMENTS.set(0);
@@ -283,10 +256,7 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
             let mut from = value;
             if head < 0x8000 {
                 // At least the kind and a byte must follow.
-                if head.wrapping_sub(1) >= short_key
-                    || head + 4 > left
-                    || !text::put_ascii(key, from, head)
-                {
+                if head.wrapping_sub(1) >= short_key || head + 4 > left || !text::put_ascii(key, from, head) {
                     break 'usual;
                 }
                 if is_reserved(from, head) {
@@ -362,10 +332,7 @@ fn encode_list(site: P<Site>, source: u32, size: u32, to: u32, tag: u32) -> u32 
                 _ => break 'usual,
             }
             // All lengths are below 128: 42 + 72 + 8 at most.
-            w32(
-                at,
-                tag | (key_len + size + 2) << 8 | 0x0a << 16 | key_len << 24,
-            );
+            w32(at, tag | (key_len + size + 2) << 8 | 0x0a << 16 | key_len << 24);
             let next_at = to + size;
             let index = GIVEN.get();
             if take_bloom_bit(from, key_len) {
@@ -563,11 +530,7 @@ fn finish_slowly(start: u32, end: u32, fixed: u32) -> u32 {
         let dropped = drop_last(sum - limit);
         KEPT.set(sum - dropped);
     }
-    if HAS_DEAD.get() {
-        compact(start, end)
-    } else {
-        end
-    }
+    if HAS_DEAD.get() { compact(start, end) } else { end }
 }
 
 /// Drop so many of the list's last attributes that are not among the fixed ones, and count them. Gives how many.
@@ -659,11 +622,7 @@ pub fn compact(start: u32, end: u32) -> u32 {
 #[inline(always)]
 pub fn next_entry(at: u32) -> u32 {
     let size = r8(at + 1);
-    if size < 128 {
-        at + 2 + size
-    } else {
-        next_long_entry(at)
-    }
+    if size < 128 { at + 2 + size } else { next_long_entry(at) }
 }
 
 fn next_long_entry(at: u32) -> u32 {
@@ -690,11 +649,7 @@ pub fn key_of(entry: u32) -> (u32, u32) {
     }
     // The tag of the key is behind the length.
     let size = r8(p + 2);
-    if size < 128 {
-        (p + 3, size)
-    } else {
-        (p + 4, size & 0x7f | r8(p + 3) << 7)
-    }
+    if size < 128 { (p + 3, size) } else { (p + 4, size & 0x7f | r8(p + 3) << 7) }
 }
 
 #[inline(never)]
@@ -844,11 +799,7 @@ fn value(to: u32, depth: u32) -> u32 {
             let limit = limit_of_value();
             if size > limit {
                 note(i64::from(size));
-                size = if kind == STRING {
-                    text::cut(from, limit)
-                } else {
-                    limit
-                };
+                size = if kind == STRING { text::cut(from, limit) } else { limit };
             }
             if kind == BYTES {
                 w8(to, 0x3a);
@@ -881,11 +832,7 @@ fn value(to: u32, depth: u32) -> u32 {
                 STOP.set(ATTRIBUTE_ELEMENTS);
                 return to;
             }
-            let at = if kind == ARRAY {
-                array(to + 2, count, depth)
-            } else {
-                map(to + 2, count, depth)
-            };
+            let at = if kind == ARRAY { array(to + 2, count, depth) } else { map(to + 2, count, depth) };
             w8(to, if kind == ARRAY { 0x2a } else { 0x32 });
             fix_length(to + 1, at)
         }
@@ -1025,10 +972,7 @@ fn put_notes(at: u32, tag: u32) -> u32 {
     }
     // A note has no more bytes of heads than it has in the notes.
     let before = at;
-    let at = ensure(
-        at,
-        u64::from(NOTES_LEN.get()) + 128 + u64::from(FIXED_END.get() - FIXED_START.get()),
-    );
+    let at = ensure(at, u64::from(NOTES_LEN.get()) + 128 + u64::from(FIXED_END.get() - FIXED_START.get()));
     if at == 0 {
         return before;
     }
@@ -1074,11 +1018,7 @@ fn put_notes(at: u32, tag: u32) -> u32 {
     to = fix_length(value_at + 3, to);
     to = fix_length(value_at + 1, to);
     to = fix_length(at + 1, to);
-    if enter(at, NOTES_LEN.get(), IS_TRUNCATED) {
-        to
-    } else {
-        at
-    }
+    if enter(at, NOTES_LEN.get(), IS_TRUNCATED) { to } else { at }
 }
 
 /// The items of the note that is among the fixed entries: a body was cut, and attributes of the call site were.
@@ -1121,11 +1061,7 @@ fn grow_order(count: u32) -> bool {
 /// Copy entries that were encoded with one tag for a field with another.
 #[inline(always)]
 pub fn put_fixed(to: u32, fixed: P<Fixed>, from_tag: u32, tag: u32) -> u32 {
-    if fixed.len == 0 {
-        to
-    } else {
-        put_fixed_entries(to, fixed, from_tag, tag)
-    }
+    if fixed.len == 0 { to } else { put_fixed_entries(to, fixed, from_tag, tag) }
 }
 
 #[inline(never)]

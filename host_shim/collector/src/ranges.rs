@@ -4,9 +4,7 @@ use crate::control::{control, limits};
 use crate::guests::Guest;
 use crate::heap;
 use crate::memory::{P, Var};
-use crate::rejections::{
-    ATTRIBUTES_SIZE, KEPT_BYTES, NO_MEMORY, OUT_OF_BOUNDS, reject, reject_number,
-};
+use crate::rejections::{ATTRIBUTES_SIZE, KEPT_BYTES, NO_MEMORY, OUT_OF_BOUNDS, reject, reject_number};
 use crate::text;
 
 /// The glue could not get a scratch buffer large enough.
@@ -43,11 +41,7 @@ pub fn text_size(size: i64, limit: u32) -> u32 {
 /// How many bytes of a list or descriptor are there: none, if it is longer than the limit.
 #[inline(always)]
 pub fn list_size(size: i64, limit: u32) -> u32 {
-    if size <= 0 || size as u64 > u64::from(limit) {
-        0
-    } else {
-        size as u32
-    }
+    if size <= 0 || size as u64 > u64::from(limit) { 0 } else { size as u32 }
 }
 
 /// The address of the next range, of which so many bytes are there.
@@ -108,11 +102,7 @@ fn reject_range(guest: P<Guest>, size: i64) {
 /// Cut a text: how many of the bytes that are there are used.
 #[inline(always)]
 pub fn cut(at: u32, there: u32, limit: u32) -> u32 {
-    if there > limit {
-        text::cut(at, limit)
-    } else {
-        there
-    }
+    if there > limit { text::cut(at, limit) } else { there }
 }
 
 /// Have the scratch buffer hold so many bytes.

@@ -93,13 +93,8 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
     let field_count = r16(source + 2);
     let line = r32(source + 4);
     // The table of field names, all texts, all attributes.
-    let most = if field_count < size / 2 {
-        field_count
-    } else {
-        size / 2
-    };
-    let start =
-        work::get(u64::from(most) * 8 + u64::from(size) * 4 + u64::from(guest.base.len) + 1024);
+    let most = if field_count < size / 2 { field_count } else { size / 2 };
+    let start = work::get(u64::from(most) * 8 + u64::from(size) * 4 + u64::from(guest.base.len) + 1024);
     if start == 0 {
         reject_number(guest, KEPT_BYTES, i64::from(size));
         return 0;
@@ -109,17 +104,9 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
     let name = start + most * 8;
     let name_len = take_text(guest, name, limits().name);
     let target = name.wrapping_add(name_len);
-    let target_len = if name_len == BAD {
-        BAD
-    } else {
-        take_text(guest, target, limits().name)
-    };
+    let target_len = if name_len == BAD { BAD } else { take_text(guest, target, limits().name) };
     let file = target.wrapping_add(target_len);
-    let file_len = if target_len == BAD {
-        BAD
-    } else {
-        take_text(guest, file, limits().name)
-    };
+    let file_len = if target_len == BAD { BAD } else { take_text(guest, file, limits().name) };
     if file_len == BAD {
         reject_number(guest, DESCRIPTOR, i64::from(SOURCE.get() - source));
         return 0;
@@ -151,11 +138,7 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
         return 0;
     }
     // The host's attributes come first, so that the others are counted and told apart from them, and are left out then.
-    let tag = if kind == LOG {
-        packed::OF_LOG
-    } else {
-        packed::OF_SPAN
-    };
+    let tag = if kind == LOG { packed::OF_LOG } else { packed::OF_SPAN };
     let base = P::at(&raw const guest.base as u32);
     let entries = at + SLACK;
     let mut end = packed::put_fixed(entries, base, packed::OF_SPAN, tag);

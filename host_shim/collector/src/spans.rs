@@ -14,13 +14,10 @@ use crate::logs;
 use crate::memory::{P, Var, copy_loosely, fence, move_bytes, r8, w8, w16, w32, w64};
 use crate::operation;
 use crate::output;
-use crate::packed::{
-    self, Bloom, OF_EVENT, OF_LINK, OF_LOG, OF_SPAN, fix_length, varint, varint_size,
-};
+use crate::packed::{self, Bloom, OF_EVENT, OF_LINK, OF_LOG, OF_SPAN, fix_length, varint, varint_size};
 use crate::ranges;
 use crate::rejections::{
-    ENDED, EVENT_COUNT, HANDLE, KEPT_BYTES, KIND, LINK_COUNT, OPEN_SPANS, STATUS, reject,
-    reject_number,
+    ENDED, EVENT_COUNT, HANDLE, KEPT_BYTES, KIND, LINK_COUNT, OPEN_SPANS, STATUS, reject, reject_number,
 };
 use crate::sites::{self, Site};
 use crate::text;
@@ -85,11 +82,7 @@ fn decide(parent: P<Context>) -> Decision {
     let policy = if parent.is_valid == 0 {
         control().root_policy
     } else if parent.is_remote == 0 {
-        return if u32::from(parent.flags) & SAMPLED != 0 {
-            Decision::Keep
-        } else {
-            Decision::Drop
-        };
+        return if u32::from(parent.flags) & SAMPLED != 0 { Decision::Keep } else { Decision::Drop };
     } else if u32::from(parent.flags) & SAMPLED != 0 {
         control().remote_sampled_policy
     } else {
@@ -152,14 +145,7 @@ fn start_unrecorded(guest: P<Guest>, parent: P<Context>) -> i64 {
     fence();
     let mut guest = guest;
     let handle = contexts::take_slot(guest, index);
-    fill_slot(
-        contexts::slot_at(guest, index),
-        trace_id,
-        span_id,
-        flags,
-        tracestate,
-        0,
-    );
+    fill_slot(contexts::slot_at(guest, index), trace_id, span_id, flags, tracestate, 0);
     guest.spans_started += 1;
     guest.spans_unsampled += 1;
     operation::commit();
@@ -167,14 +153,7 @@ fn start_unrecorded(guest: P<Guest>, parent: P<Context>) -> i64 {
 }
 
 #[inline(always)]
-fn fill_slot(
-    slot: P<Slot>,
-    trace_id: [u64; 2],
-    span_id: u64,
-    flags: u32,
-    tracestate: u32,
-    body: u32,
-) {
+fn fill_slot(slot: P<Slot>, trace_id: [u64; 2], span_id: u64, flags: u32, tracestate: u32, body: u32) {
     let mut slot = slot;
     let control = control();
     slot.context.trace_id = trace_id;
@@ -196,24 +175,13 @@ pub fn begin_extra() {
     let mut root = P::<crate::control::Root>::at(&raw const control().root as u32);
     if root.extra_ptr == 0 {
         root.extra_ptr = heap::alloc(EXTRA_BYTES);
-        root.extra_cap = if root.extra_ptr == 0 {
-            0
-        } else {
-            EXTRA_BYTES - SLACK
-        };
+        root.extra_cap = if root.extra_ptr == 0 { 0 } else { EXTRA_BYTES - SLACK };
     }
 }
 
 /// The ABI's `span_start`.
 #[inline(always)]
-pub fn start(
-    guest: P<Guest>,
-    site: u32,
-    name_len: i64,
-    context: i64,
-    kind: u32,
-    attrs_len: i64,
-) -> i64 {
+pub fn start(guest: P<Guest>, site: u32, name_len: i64, context: i64, kind: u32, attrs_len: i64) -> i64 {
     let limits = limits();
     if is_full(guest) {
         return 0;
@@ -245,12 +213,9 @@ pub fn start(
         + u64::from(site.name_len)
         + u64::from(site.attributes.len)
         + u64::from(guest.base.len);
-    let is_direct =
-        decision == Decision::Keep && parent.tracestate == 0 && need <= u64::from(USUAL);
+    let is_direct = decision == Decision::Keep && parent.tracestate == 0 && need <= u64::from(USUAL);
     if !is_direct {
-        return start_slowly(
-            guest, site_id, site, name, name_size, parent, kind, list, list_size, decision,
-        );
+        return start_slowly(guest, site_id, site, name, name_size, parent, kind, list, list_size, decision);
     }
     let index = contexts::find_slot(guest);
     let block = heap::alloc_quickly(USUAL);
@@ -274,15 +239,7 @@ pub fn start(
     let span_id = ids::next();
     let mut body: P<Body> = P::at(block);
     packed::region(block, block + USUAL);
-    let at = put_head(
-        block + BODY,
-        trace_id,
-        span_id,
-        parent_id,
-        parent_flags | flags,
-        kind,
-        host::now(),
-    );
+    let at = put_head(block + BODY, trace_id, span_id, parent_id, parent_flags | flags, kind, host::now());
     body.entries = at - block;
     let end = put_name(guest, at, name, name_size, site);
     body = put_attributes(guest, site, body, end, list, list_size);
@@ -302,11 +259,7 @@ pub fn start(
 #[inline(never)]
 fn move_body(guest: P<Guest>, from: P<Body>) -> P<Body> {
     let cap = heap::rounded(from.len + SLACK);
-    let block = if may_hold_memory(guest, cap) {
-        heap::alloc(cap)
-    } else {
-        0
-    };
+    let block = if may_hold_memory(guest, cap) { heap::alloc(cap) } else { 0 };
     let mut body: P<Body> = P::at(block);
     if block == 0 {
         reject(guest, KEPT_BYTES);
@@ -336,14 +289,7 @@ fn commit_start(
     let cap = u64::from(body.cap);
     fence();
     let handle = contexts::take_slot(guest, index);
-    fill_slot(
-        contexts::slot_at(guest, index),
-        trace_id,
-        span_id,
-        flags,
-        tracestate,
-        body.0,
-    );
+    fill_slot(contexts::slot_at(guest, index), trace_id, span_id, flags, tracestate, body.0);
     guest.kept_bytes += kept;
     guest.held_bytes += cap;
     guest.spans_started += 1;
@@ -353,15 +299,7 @@ fn commit_start(
 
 /// The fields of fixed size. The low eight bits of the flags are the span's W3C trace flags (OTLP's `SpanFlags`). The kind is OTLP's, and internal where it is not specified.
 #[inline(always)]
-fn put_head(
-    at: u32,
-    trace_id: [u64; 2],
-    span_id: u64,
-    parent: u64,
-    flags: u32,
-    kind: u32,
-    now: u64,
-) -> u32 {
+fn put_head(at: u32, trace_id: [u64; 2], span_id: u64, parent: u64, flags: u32, kind: u32, now: u64) -> u32 {
     w16(at, 0x100a);
     w64(at + 2, trace_id[0]);
     w64(at + 10, trace_id[1]);
@@ -390,11 +328,7 @@ fn put_name(guest: P<Guest>, at: u32, name: u32, size: u32, site: P<Site>) -> u3
             w8(at + 1, end - at - 2);
             return end;
         }
-        let sure = if text::is_utf8(name, size) {
-            size
-        } else {
-            text::repaired_size(name, size)
-        };
+        let sure = if text::is_utf8(name, size) { size } else { text::repaired_size(name, size) };
         let to = varint(at + 1, u64::from(sure));
         return text::put(guest, to, name, size);
     }
@@ -416,26 +350,14 @@ fn start_dropped(guest: P<Guest>, parent: P<Context>) -> i64 {
 /// Write the attributes of the host, the call site and the guest, from `at` on, and what the body says of them. Gives the
 /// body: it may be in the work buffer then.
 #[inline(never)]
-fn put_attributes(
-    guest: P<Guest>,
-    site: P<Site>,
-    body: P<Body>,
-    at: u32,
-    list: u32,
-    list_size: u32,
-) -> P<Body> {
+fn put_attributes(guest: P<Guest>, site: P<Site>, body: P<Body>, at: u32, list: u32, list_size: u32) -> P<Body> {
     let base = P::at(&raw const guest.base as u32);
     let fixed = P::at(&raw const site.attributes as u32);
     let base_end = packed::put_fixed(at, base, OF_SPAN, OF_SPAN);
     let fixed_end = packed::put_fixed(base_end, fixed, site.tag, OF_SPAN);
     let count = guest.base.count + site.attributes.count;
     packed::begin(guest);
-    packed::begin_with(
-        at,
-        base_end,
-        fixed_end,
-        packed::joined(&guest.base.bloom, &site.attributes.bloom),
-    );
+    packed::begin_with(at, base_end, fixed_end, packed::joined(&guest.base.bloom, &site.attributes.bloom));
     if list_size == 0 {
         init_body(body, fixed_end, count, 0);
         return body;
@@ -525,11 +447,7 @@ fn start_slowly(
     let mut extra_len = 0;
     if decision == Decision::Ask {
         let mut root = root;
-        root.callsite = if site.0 == sites::nothing().0 {
-            0
-        } else {
-            site_id
-        };
+        root.callsite = if site.0 == sites::nothing().0 { 0 } else { site_id };
         (root.site_ptr, root.site_len) = sites::descriptor(guest, root.callsite);
         root.kind = kind;
         root.name_ptr = packed::skip_varint(start + 1);
@@ -538,11 +456,7 @@ fn start_slowly(
         root.attrs_len = list_size;
         root.trace_id = trace_id;
         root.parent_span_id = parent_id;
-        root.parent_flags = if parent.is_valid != 0 {
-            parent.flags
-        } else {
-            0
-        };
+        root.parent_flags = if parent.is_valid != 0 { parent.flags } else { 0 };
         root.decision = 0;
         root.flags = 0;
         root.tracestate = tracestate;
@@ -564,15 +478,7 @@ fn start_slowly(
     }
     let span_id = ids::next();
     let mut body: P<Body> = P::at((name_end + 7) & !7);
-    let mut at = put_head(
-        body.0 + BODY,
-        trace_id,
-        span_id,
-        parent_id,
-        parent_flags | flags,
-        kind,
-        host::now(),
-    );
+    let mut at = put_head(body.0 + BODY, trace_id, span_id, parent_id, parent_flags | flags, kind, host::now());
     let state_len = tracestates::size(tracestate);
     if state_len != 0 {
         w8(at, 0x1a);
@@ -597,9 +503,7 @@ fn start_slowly(
     if body.is_none() {
         return 0;
     }
-    commit_start(
-        guest, index, site, body, trace_id, span_id, flags, tracestate,
-    )
+    commit_start(guest, index, site, body, trace_id, span_id, flags, tracestate)
 }
 
 /// A trace state that the host gives with its decision is not known before.
@@ -615,14 +519,7 @@ fn start_decided_drop(guest: P<Guest>, trace_id: [u64; 2], flags: u32, tracestat
     let mut guest = guest;
     fence();
     let handle = contexts::take_slot(guest, index);
-    fill_slot(
-        contexts::slot_at(guest, index),
-        trace_id,
-        span_id,
-        flags,
-        tracestate,
-        0,
-    );
+    fill_slot(contexts::slot_at(guest, index), trace_id, span_id, flags, tracestate, 0);
     guest.spans_started += 1;
     guest.spans_unsampled += 1;
     operation::commit();
@@ -672,11 +569,7 @@ pub fn target(guest: P<Guest>, handle: i64) -> u32 {
             return u32::from(slot.context.is_recording);
         }
         let control = control();
-        return if control.frame_id != 0 && control.frame.is_recording != 0 {
-            2
-        } else {
-            0
-        };
+        return if control.frame_id != 0 && control.frame.is_recording != 0 { 2 } else { 0 };
     }
     let slot = contexts::open_slot(guest, handle);
     if slot.is_none() {
@@ -691,11 +584,7 @@ pub fn exception_target(guest: P<Guest>, handle: i64) -> u32 {
     if handle == CURRENT || handle == LOST {
         let slot = contexts::entered_slot(guest);
         let control = control();
-        return if slot.is_none() && control.frame_id != 0 && control.frame.is_recording != 0 {
-            2
-        } else {
-            1
-        };
+        return if slot.is_none() && control.frame_id != 0 && control.frame.is_recording != 0 { 2 } else { 1 };
     }
     if contexts::open_slot(guest, handle).is_none() {
         contexts::reject_span(guest, handle, ENDED);
@@ -718,11 +607,7 @@ impl Target {
             contexts::open_slot(guest, handle)
         };
         TARGET_GUEST.set(owner);
-        if slot.is_none() || slot.body == 0 {
-            P::NONE
-        } else {
-            slot
-        }
+        if slot.is_none() || slot.body == 0 { P::NONE } else { slot }
     }
 }
 
@@ -730,8 +615,7 @@ impl Target {
 #[inline(always)]
 fn may_hold(guest: P<Guest>, size: u32) -> bool {
     let owner = TARGET_GUEST.get();
-    if owner.registered_bytes + owner.kept_bytes + u64::from(size) <= u64::from(limits().kept_bytes)
-    {
+    if owner.registered_bytes + owner.kept_bytes + u64::from(size) <= u64::from(limits().kept_bytes) {
         return true;
     }
     reject_number(guest, KEPT_BYTES, i64::from(limits().kept_bytes));
@@ -777,16 +661,8 @@ fn append_slowly(guest: P<Guest>, slot: P<Slot>, from: u32, size: u32) -> P<Body
     }
     let mut owner = TARGET_GUEST.get();
     let wanted = u64::from(body.len) + u64::from(size) + u64::from(SLACK);
-    let cap = if wanted > u64::from(heap::MAX_BYTES) {
-        0
-    } else {
-        heap::rounded(wanted as u32)
-    };
-    let block = if cap != 0 && may_hold_memory(owner, cap) {
-        heap::alloc(cap)
-    } else {
-        0
-    };
+    let cap = if wanted > u64::from(heap::MAX_BYTES) { 0 } else { heap::rounded(wanted as u32) };
+    let block = if cap != 0 && may_hold_memory(owner, cap) { heap::alloc(cap) } else { 0 };
     if block == 0 {
         reject(guest, KEPT_BYTES);
         return P::NONE;
@@ -950,11 +826,8 @@ pub fn event(guest: P<Guest>, handle: i64, name_len: i64, attrs_len: i64) {
         end = packed::encode(sites::nothing(), list, size, end, OF_EVENT);
         at = packed::start();
         given = packed::given();
-        if !may_add_event(
-            guest,
-            body,
-            if name_size == 0 { 0 } else { characters } + if given != 0 { size } else { 0 },
-        ) {
+        if !may_add_event(guest, body, if name_size == 0 { 0 } else { characters } + if given != 0 { size } else { 0 })
+        {
             return;
         }
         end = packed::finish(at + from_at, end, 0);
@@ -1029,10 +902,7 @@ pub fn link(guest: P<Guest>, handle: i64, target: i64, attrs_len: i64) {
     w16(at + 20, 0x0812);
     w64(at + 22, linked.span_id);
     w8(at + 30, 0x35);
-    w32(
-        at + 31,
-        0x100 | u32::from(linked.is_remote) << 9 | u32::from(linked.flags),
-    );
+    w32(at + 31, 0x100 | u32::from(linked.is_remote) << 9 | u32::from(linked.flags));
     let mut end = at + 35;
     let mut bytes = ITEM_BYTES;
     if size != 0 {
@@ -1077,11 +947,7 @@ fn copy_text(guest: P<Guest>, text_len: i64, limit: u32) -> u32 {
     if size == 0 {
         return 0;
     }
-    let sure = if text::is_utf8(from, size) {
-        size
-    } else {
-        text::repaired_size(from, size)
-    };
+    let sure = if text::is_utf8(from, size) { size } else { text::repaired_size(from, size) };
     let block = heap::alloc(sure + SLACK);
     if block == 0 {
         reject(guest, KEPT_BYTES);
@@ -1104,11 +970,7 @@ pub fn status(guest: P<Guest>, handle: i64, code: u32, text_len: i64) {
         reject_number(guest, STATUS, i64::from(code));
         return;
     }
-    let block = if code == ERROR && text_len != 0 {
-        copy_text(guest, text_len, limits().name)
-    } else {
-        0
-    };
+    let block = if code == ERROR && text_len != 0 { copy_text(guest, text_len, limits().name) } else { 0 };
     let text_len = if block == 0 { 0 } else { TEXT_LEN.get() };
     let mut body: P<Body> = P::at(slot.body);
     // OpenTelemetry's rule: OK is final, and unset changes nothing.
@@ -1139,11 +1001,7 @@ pub fn rename(guest: P<Guest>, handle: i64, text_len: i64) {
     let (old, old_len) = (body.name, body.name_len);
     // The first entry is the name that it was started with, unless it has another one already.
     let entry = body.0 + body.entries;
-    let dead = if body.has_name == 0 {
-        packed::next_entry(entry) - entry
-    } else {
-        0
-    };
+    let dead = if body.has_name == 0 { packed::next_entry(entry) - entry } else { 0 };
     fence();
     body.name = block;
     body.name_len = TEXT_LEN.get();
@@ -1166,11 +1024,7 @@ fn report(kind: u32, kind_len: u32, message: u32, message_len: u32) {
     if control.frame_id == 0 {
         return;
     }
-    let size = if kind_len == 0 {
-        message_len
-    } else {
-        kind_len + 2 + message_len
-    };
+    let size = if kind_len == 0 { message_len } else { kind_len + 2 + message_len };
     if size + SLACK > REPORTED_CAP.get() {
         let block = heap::alloc(size + SLACK);
         if block == 0 {
@@ -1208,14 +1062,7 @@ static KEY_STACK: [u8; 32] = *b"exception.stacktrace\0\0\0\0\0\0\0\0\0\0\0\0";
 static EXCEPTION: [u8; 32] = *b"exception\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 /// The ABI's `exception`.
-pub fn exception(
-    guest: P<Guest>,
-    handle: i64,
-    type_len: i64,
-    message_len: i64,
-    stack_len: i64,
-    attrs_len: i64,
-) {
+pub fn exception(guest: P<Guest>, handle: i64, type_len: i64, message_len: i64, stack_len: i64, attrs_len: i64) {
     let limits = limits();
     let handle = if handle == LOST { CURRENT } else { handle };
     let slot = Target::find(guest, handle);
@@ -1237,8 +1084,7 @@ pub fn exception(
     ranges::check_list(guest, attrs_len);
     // First the texts, repaired; then the record, which has them once, and the message twice if it is a log record.
     let texts = (u64::from(kind_size) + u64::from(message_size) + u64::from(stack_size)) * 3 + 256;
-    let need =
-        texts * 2 + u64::from(message_size) * 3 + 512 + u64::from(guest.base.len) + u64::from(size);
+    let need = texts * 2 + u64::from(message_size) * 3 + 512 + u64::from(guest.base.len) + u64::from(size);
     let start = work::get(need);
     if start == 0 {
         reject(guest, KEPT_BYTES);
@@ -1280,23 +1126,9 @@ pub fn exception(
     if kind_len != 0 {
         at = put_known(at, tag, KEY_TYPE.as_ptr() as u32, 14, start, kind_len);
     } else {
-        at = put_known(
-            at,
-            tag,
-            KEY_TYPE.as_ptr() as u32,
-            14,
-            EXCEPTION.as_ptr() as u32,
-            9,
-        );
+        at = put_known(at, tag, KEY_TYPE.as_ptr() as u32, 14, EXCEPTION.as_ptr() as u32, 9);
     }
-    at = put_known(
-        at,
-        tag,
-        KEY_MESSAGE.as_ptr() as u32,
-        17,
-        message,
-        message_len,
-    );
+    at = put_known(at, tag, KEY_MESSAGE.as_ptr() as u32, 17, message, message_len);
     let mut count = 2;
     if stack_len != 0 {
         at = put_known(at, tag, KEY_STACK.as_ptr() as u32, 20, stack, stack_len);
@@ -1382,14 +1214,12 @@ fn end_open(
         return;
     }
     let time = if end_ns != 0 { end_ns } else { host::now() };
-    let is_wanted =
-        u32::from(slot.context.flags) & SAMPLED != 0 || control().flags & UNSAMPLED != 0;
+    let is_wanted = u32::from(slot.context.flags) & SAMPLED != 0 || control().flags & UNSAMPLED != 0;
     let mut at = 0;
     let mut end = 0;
     if is_wanted {
         output::age(guest, time);
-        let (mut status_code, mut status, mut status_len) =
-            (body.status_code, body.status, body.status_len);
+        let (mut status_code, mut status, mut status_len) = (body.status_code, body.status, body.status_len);
         if reason != 0 && status_code != OK {
             (status_code, status, status_len) = (ERROR, reason, reason_len);
         }
@@ -1400,12 +1230,8 @@ fn end_open(
                 status_size += 1 + varint_size(u64::from(status_len)) + status_len;
             }
         }
-        let mut size = body.len - BODY - body.dead
-            + 9
-            + 1
-            + varint_size(u64::from(status_size))
-            + status_size
-            + event_len;
+        let mut size =
+            body.len - BODY - body.dead + 9 + 1 + varint_size(u64::from(status_size)) + status_size + event_len;
         if body.has_name != 0 {
             size += 1 + varint_size(u64::from(body.name_len)) + body.name_len;
         }
@@ -1449,8 +1275,7 @@ fn end_open(
         }
     }
     let (cap, kept) = (body.cap, body.kept_bytes);
-    let (status, status_len, name, name_len) =
-        (body.status, body.status_len, body.name, body.name_len);
+    let (status, status_len, name, name_len) = (body.status, body.status_len, body.name, body.name_len);
     fence();
     if at != 0 {
         output::commit::<false>(guest, end, time);
@@ -1486,9 +1311,7 @@ fn end_failed(
     reason: u32,
     reason_len: u32,
 ) {
-    end_open(
-        guest, slot, index, end_ns, event, event_len, reason, reason_len,
-    );
+    end_open(guest, slot, index, end_ns, event, event_len, reason, reason_len);
 }
 
 fn put_living(to: u32, from: u32, end: u32) -> u32 {
@@ -1551,16 +1374,7 @@ pub fn fail(guest: P<Guest>, frame: u64, reason_len: i64, list_len: i64, end_ns:
             if slot.entered != 0 {
                 contexts::take_off(guest, slot, contexts::handle_of(index, slot.context.extra));
             }
-            end_failed(
-                guest,
-                slot,
-                index,
-                end_ns,
-                start + reason_len,
-                event_len,
-                start,
-                reason_len,
-            );
+            end_failed(guest, slot, index, end_ns, start + reason_len, event_len, start, reason_len);
             count += 1;
         }
     }

@@ -104,20 +104,12 @@ pub fn repaired_size(mut at: u32, size: u32) -> u32 {
 /// How many bytes text takes at most when it is repaired: exactly, if it is long.
 #[inline(always)]
 pub fn room(at: u32, size: u32) -> u64 {
-    if size <= 256 {
-        u64::from(size) * 3
-    } else {
-        long_room(at, size)
-    }
+    if size <= 256 { u64::from(size) * 3 } else { long_room(at, size) }
 }
 
 #[inline(never)]
 fn long_room(at: u32, size: u32) -> u64 {
-    u64::from(if is_long_utf8(at, size) {
-        size
-    } else {
-        repaired_size(at, size)
-    })
+    u64::from(if is_long_utf8(at, size) { size } else { repaired_size(at, size) })
 }
 
 /// Write text, repaired; gives where it ends.

@@ -100,8 +100,8 @@ class Bridge:
             native: Whether to use wasmtime's C API where it works; False uses the public API, slower and otherwise
                 the same.
             delivery: How guests' records are delivered (docs/deliveries.md): ``otlp``, ``sdk`` or ``live``; None for
-                the quickest that loses nothing: ``otlp`` if there is a sender, else ``sdk`` if the tracer provider is
-                the SDK's, else ``live``.
+                what the environment's ``WASMSCOPE_DELIVERY`` says, else the quickest that loses nothing: ``otlp`` if
+                there is a sender, else ``sdk`` if the tracer provider is the SDK's, else ``live``.
             otlp: Sends OTLP for the ``otlp`` delivery, as `Providers.otlp_sender` gives it; it stays the caller's.
                 None to have one made, from the ``OTEL_EXPORTER_OTLP_*`` variables, if ``delivery`` says ``otlp``.
             clock_uses: How many time stamps, one after the other, one look at the clock may serve. The two looks are
@@ -206,9 +206,7 @@ class Bridge:
         collected: CollectedGuest | None = None
         try:
             if self._collecting is not None:
-                collected = self._collecting.guest(
-                    store, plan, guest, lambda store, item: natives.abi(store, binding, item)
-                )
+                collected = self._collecting.guest(store, plan, guest)
             externs = self._imports(linker, store, plan, binding, stdio, collected)
             if plan.memory_import is not None:
                 memory = externs[plan.memory_import]
@@ -367,7 +365,7 @@ class Bridge:
         if native is None:
             raise ConfigurationError("deliver_while_running cannot be with native=False, or with this wasmtime")
         if self._collecting is None:
-            native.on_epoch(store, ticks, lambda _context: may_go_on())
+            native.on_epoch(store, ticks, lambda _context: may_go_on(), self._calls.interrupt)
         else:
             self._collecting.deliver_while_running(store, ticks, may_go_on)
 

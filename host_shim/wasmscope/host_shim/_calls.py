@@ -336,7 +336,9 @@ class Caller:
         if failure is not None:
             self._or_pending(frame, calls.has_failed)
         if failure is not None and reason is not None:
-            reason = calls.reported(frame) or reason
+            said = calls.reported(frame)
+            if said is not None:
+                reason = said or failure.message
             self._or_pending(frame, calls.fail, frame, reason, failure.event())
         # What was passed on in the middle of the call is charged to it already.
         calls.passed_ns = 0
@@ -349,7 +351,10 @@ class Caller:
         try:
             function(*args, **kwargs)
         except Exception as error:
-            self._guest.failed(error)
+            if _is_foreign(error):
+                frame.pending = frame.pending or error
+            else:
+                self._guest.failed(error)
         except BaseException as error:
             frame.pending = frame.pending or error
 
@@ -397,3 +402,17 @@ class Caller:
         self._is_closed = True
         self._usage.remove_instance(self._memory_bytes)
         self._memory_bytes = 0
+
+
+def _is_foreign(error: BaseException) -> bool:
+    """Whether what struck was raised by code that nobody here calls: the handler of a signal, for a timeout.
+
+    What processors and exporters raise does not come here: deliveries keep it.
+    """
+    trace = error.__traceback__
+    if trace is None:
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    module: str = trace.tb_frame.f_globals.get("__name__", "")
+    return module.partition(".")[0] not in {"wasmscope", "opentelemetry", "wasmtime", "ctypes"}

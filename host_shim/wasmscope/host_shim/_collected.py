@@ -266,6 +266,11 @@ class StoreCalls:
         space, at = collector._space, collector.base + collector.control
         (saved,) = _SAVED.unpack_from(space, at + _FRAME_AT)
         frame.saved = saved
+        if outer is not None:
+            # The collector has room for one, and the nested call may report, too.
+            said = self.reported(outer)
+            if said is not None:
+                outer.reported = said
         if outer is not None and isinstance(outer.context, CallContext):
             outer.context.pinned = saved[_CURRENT_IN_SAVED : _CURRENT_IN_SAVED + CURRENT.size]
         self._frames = frame.number = self._frames + 1

@@ -30,7 +30,7 @@ from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._meter import is_plain
 from wasmscope.host_shim._packed import Attributes, Packed
 from wasmscope.host_shim._packer import pack_attributes
-from wasmscope.host_shim._plan import ImportPlan, PlannedImport
+from wasmscope.host_shim._plan import ImportPlan
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
 from wasmscope.host_shim._spans import RunningCalls
 from wasmscope.host_shim._store_watch import watch_stores
@@ -38,8 +38,6 @@ from wasmscope.host_shim._wasmtime_ffi import Native
 
 __all__ = ["LEFT_OPEN", "Collecting"]
 
-Live = Callable[[wasmtime.Store, PlannedImport], wasmtime.Func]
-"""Makes the live path's host function for an import."""
 
 _logger = logging.getLogger("wasmscope.host_shim")
 LEFT_OPEN: Final = "the span was still open when its instance was closed"
@@ -103,14 +101,13 @@ class Collecting:
         # Now, and not with the first guest: its store is there by then, and would have to do with Python's clock.
         watch_stores()
 
-    def guest(self, store: wasmtime.Store, plan: ImportPlan, guest: Guest, live: Live) -> CollectedGuest | None:
+    def guest(self, store: wasmtime.Store, plan: ImportPlan, guest: Guest) -> CollectedGuest | None:
         """Link a guest that is about to be instantiated to its store's collector.
 
         Args:
             store: The store.
             plan: What it imports.
             guest: Its live path, which serves what is rare.
-            live: Makes functions of the live path, should it have to serve everything.
 
         Returns:
             The guest, or None if it is to be served live.
@@ -127,15 +124,9 @@ class Collecting:
         calls = self._stores.get(collector)
         if calls is None:
             calls = self._stores[collector] = self.calls[id(store)] = StoreCalls(collector, id(store))
-        spans = guest.spans
-
-        def fallen_back(store: wasmtime.Store, item: PlannedImport) -> wasmtime.Func:
-            guest.spans = spans
-            return live(store, item)
-
         has_memory = plan.memory_export is not None or plan.memory_import is not None
         base = pack_attributes(guest.identity.attributes())
-        link = collector.add(plan, guest, fallen_back, base, has_memory=has_memory)
+        link = collector.add(plan, guest, base, has_memory=has_memory)
         if link is None:
             return None
         collected = CollectedGuest(calls, link, self._deliveries.sink(name, guest.identity, self._decode_set))
@@ -164,13 +155,13 @@ class Collecting:
         def reached(context: int) -> bool:
             try:
                 for calls in self._stores.copy().values():
-                    if calls.collector._context == context:
+                    if calls.collector.context == context:
                         calls.drain_between()
             except Exception as error:
                 _logger.warning("what a running guest told could not be taken: %r", error)
             return may_go_on()
 
-        self._native.on_epoch(store, ticks, reached)
+        self._native.on_epoch(store, ticks, reached, self._calls.interrupt)
 
     def _of(self, name: DeliveryName) -> Collectors:
         with self._lock:

@@ -45,6 +45,7 @@ Decode = Callable[[bytes], Mapping[str, object]]
 _logger = logging.getLogger("wasmscope.host_shim")
 _MAX_AGE_NS = 1_000_000_000
 _PENDING_BYTES = 65_536
+_VARIABLE = "WASMSCOPE_DELIVERY"
 _FLUSH_S = 5.0
 _DEFAULT_POLICIES = SamplerPolicies(Policy.KEEP, Policy.KEEP, Policy.DROP)
 
@@ -84,7 +85,8 @@ class Deliveries:
         """Prepare.
 
         Args:
-            chosen: What the application wants; None for the best that can serve.
+            chosen: What the application wants; None for what ``WASMSCOPE_DELIVERY`` says, where that can be, else for
+                the best that can serve.
             sender: Sends OTLP; None if nobody has made one.
             tracer_provider: For spans; None for the global one.
             meter_provider: For metrics; likewise.
@@ -95,8 +97,13 @@ class Deliveries:
         Raises:
             ConfigurationError: If what is chosen is no delivery, or cannot be.
         """
+        source = "delivery="
+        if chosen is None and (wanted := os.environ.get(_VARIABLE, "").strip()):
+            source, chosen = f"{_VARIABLE}=", wanted
         if chosen is not None and chosen not in get_args(DeliveryName):
-            raise ConfigurationError(f"delivery={chosen!r}: one of {', '.join(get_args(DeliveryName))}, or None")
+            raise ConfigurationError(f"{source}{chosen!r}: one of {', '.join(get_args(DeliveryName))}, or none of them")
+        if source != "delivery=" and obstacle is not None:
+            chosen = "live"
         if obstacle is not None and chosen in {"sdk", "otlp"}:
             raise ConfigurationError(f"delivery={chosen!r} cannot be with {obstacle}: leave one of them out")
         if clock_uses < 1:

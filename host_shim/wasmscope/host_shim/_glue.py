@@ -1,30 +1,54 @@
-"""The two small modules between a guest and the collector, as WebAssembly text.
+"""What lies between a guest and the collector, as WebAssembly text.
 
-The *trampolines* are what the guest imports. A guest's memory does not exist before the guest does, so they call
-through a table, and what fills the table at first asks the host to bind. The *glue* is made when the memory is there:
-it checks what the guest says about its memory, copies that to the collector's, and calls the collector.
+* The *glue* is added to the collector (`_weld`): the ABI's functions, with the guest's own types for the first guest of
+  a store, who is nearly always the only one. They fetch what a guest points at through a table of two functions for
+  each guest.
+* The *reader* is made when a guest's memory is there, which is not before the guest itself is: its two functions go
+  into the table. What is in the table before asks the host for them.
+* The *trampolines* are what any further guest of a store imports: they only add its number.
 
-Guarantees: nothing that a guest passes makes either of them trap, and they touch no byte outside of the ranges that
-they checked.
+Guarantees: nothing that a guest passes makes any of them trap, and no byte is touched outside of the ranges that were
+checked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from wasmscope.host_shim._abi import FUNCTIONS, VERSION, Signature
+from wasmscope.host_shim._abi import FUNCTIONS, VERSION
 from wasmscope.host_shim._control import REASONS, Control, Op
-from wasmscope.host_shim._roll import ROLL
+from wasmscope.host_shim._weld import Outline
 
-__all__ = ["COLLECTOR_FUNCTIONS", "NAMES", "Layout", "glue", "trampolines"]
+__all__ = [
+    "COLLECTOR_FUNCTIONS",
+    "FURTHER",
+    "NAMES",
+    "ROLLS",
+    "SETUP",
+    "STACK_POINTER",
+    "TABLE",
+    "first_name",
+    "glue",
+    "reader",
+    "trampolines",
+]
 
 NAMES: Final = tuple(sorted(FUNCTIONS))
-"""The ABI's functions by their index in the table."""
+"""The ABI's functions by their number."""
+FURTHER: Final = tuple(name for name in NAMES if name not in {"abi_version", "flush"})
+"""Those of which there is one for any guest, which takes its number."""
+SETUP: Final = ("wasmscope_guest", "recover", "wasmscope_open", "wasmscope_close")
+"""Functions for Python that every guest needs."""
+TABLE: Final = "wasmscope_table"
+STACK_POINTER: Final = "__stack_pointer"
+ROLLS: Final = {False: "wasmscope_first32", True: "wasmscope_first64", None: "wasmscope_further"}
+"""Functions that return references to others, which takes less than to get each by its name: for the first guest, by
+whether its addresses have 64 bits, to `NAMES`; for further guests to `FURTHER`; and always then to `SETUP`."""
 
-_WASM: Final = {"i": "i32", "l": "i64", "d": "f64"}
-# For each range of a function, in order: the limit that bounds it. A text is cut there, so one byte more is copied: the
-# collector sees that there is more. Of what must be whole nothing is copied beyond it.
+_WASM: Final = {"i": "i32", "l": "i64", "d": "f64", "p": "i64"}
+_HOST: Final = ("host", "call")
+# For each range of a function, in order, the limit that bounds it. A text is cut there, so one byte more is fetched:
+# the collector sees that there is more. What must be whole is not looked at beyond it.
 _TEXTS: Final = {
     "body": Control.LIMIT_BODY,
     "name": Control.LIMIT_NAME,
@@ -55,11 +79,19 @@ _TARGETS: Final = {
     "span_rename": "target",
     "span_status": "target",
 }
-_LONGEST: Final = 0x7FFF_FFFF_FFFF_FFFF
 _IN_PYTHON: Final = ("baggage_get", "inject", "remote_context")
 _CONTEXT_BYTES: Final = 32
+_LONGEST: Final = 0x7FFF_FFFF_FFFF_FFFF
+# Guest; address and length; how many bytes to copy, and in the upper half where to: with one parameter more, not all
+# would be passed in registers. Whether the range is there.
+_FETCH: Final = "(param i32 i64 i64 i64) (result i32)"
+# Guest; address of 32 bytes; where they are. 1 if they were written, 0 if they do not fit, 2 if there is no memory.
+_GIVE: Final = "(param i32 i64 i32) (result i32)"
+_NO_MEMORY: Final = 2
 _OF_THE_COLLECTOR: Final = {
     "exception_target": "(param i32 i64) (result i32)",
+    "guest": "(param i32 i64) (result i32)",
+    "guest_address": "(param i32) (result i32)",
     "recover": "",
     "reject": "(param i32 i32)",
     "reserve": "(param i32) (result i32)",
@@ -69,321 +101,383 @@ _OF_THE_COLLECTOR: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where things lie in the collector's memory; the same in all of its instances.
+def _result(name: str) -> str:
+    result = FUNCTIONS[name].result
+    return f" (result {_WASM[result]})" if result else ""
 
-    Attributes:
-        control: Address of the control block.
-        args: Address of the arguments of a call that goes on to Python.
-        stack_pointer: What ``__stack_pointer`` is when nothing of the collector runs.
+
+def _params(letters: str, wide: str = "i64") -> str:
+    names = [wide if kind == "p" else _WASM[kind] for kind in letters]
+    return f"(param {' '.join(names)})" if names else ""
+
+
+COLLECTOR_FUNCTIONS: Final[dict[str, str]] = {
+    # The guest's number, then as in the ABI, with a length for each range.
+    **{
+        name: _params("i" + FUNCTIONS[name].params.replace("pp", "l")) + _result(name)
+        for name in FURTHER
+        if name not in _IN_PYTHON
+    },
+    **_OF_THE_COLLECTOR,
+}
+"""Types of the collector's functions that are used here."""
+
+
+def glue(outline: Outline) -> str:
+    """Give what is added to the collector.
+
+    It exports `TABLE`, `ROLLS`, the functions that these refer to (`first_name`), and ``wasmscope_guest``, which takes
+    what ``guest`` takes and gives ``guest_address``, too; ``wasmscope_open`` and ``wasmscope_close`` take a guest's
+    number: open makes place for it in the table (result 0: there is none), close says that it has no memory.
+
+    Args:
+        outline: The collector's.
     """
+    rolls: list[str] = []
+    parts: list[str] = []
+    referred: set[str] = set()
+    for memory64, roll in ROLLS.items():
+        if memory64 is None:
+            names = [f"$further_{name}" for name in FURTHER]
+        else:
+            names = [f"${first_name(name, memory64=memory64)}" for name in NAMES]
+        names += [f"$c_{name}" if name in COLLECTOR_FUNCTIONS else f"${name}" for name in SETUP]
+        referred.update(names)
+        results = "funcref " * len(names)
+        rolls.append(f'(func (export "{roll}") (result {results}) {"".join(f"(ref.func {name})" for name in names)})')
+    for name in NAMES:
+        if _is_alike(name):
+            parts.append(_Writer(outline, name, "i64").first(first_name(name, memory64=True)))
+        else:
+            parts.append(_Writer(outline, name, "i32").first(first_name(name, memory64=False)))
+            parts.append(_first64(name))
+        if name in FURTHER:
+            parts.append(_Writer(outline, name, "i64").further(f"$further_{name}"))
+    imports = outline.imports(COLLECTOR_FUNCTIONS, {_HOST: "(param i32 i32) (result i64)"}, STACK_POINTER)
+    busy, in_host = (_control(outline, offset) for offset in (Control.BUSY, Control.IN_HOST))
+    return f"""(module
+{imports}
+(type $fetch (func {_FETCH}))
+(type $give (func {_GIVE}))
+(table $t (export "{TABLE}") 2 funcref)
+(elem (i32.const 0) func $fetch_early $give_early)
+(elem declare func $fetch_none $give_none {" ".join(sorted(referred))})
+;; After a trap inside the collector, nothing on its stack is anybody's. While it waits for the host, the stack is in
+;; use: a call then is the collector's to refuse.
+(func $heal (if (i32.and {busy} (i32.eqz {in_host}))
+  (then (global.set $stack_pointer (i32.const {outline.constants[STACK_POINTER]})) (call $c_recover))))
+;; The host says whether it filled the table: what it cannot fill must not ask for ever.
+(func $fetch_early (type $fetch)
+  (if (i64.eqz (call $host_call (i32.const {Op.BIND}) (local.get 0))) (then (return (i32.const 0))))
+  (call_indirect $t (type $fetch) (local.get 0) (local.get 1) (local.get 2) (local.get 3)
+    (i32.shl (local.get 0) (i32.const 1))))
+(func $give_early (type $give)
+  (if (i64.eqz (call $host_call (i32.const {Op.BIND}) (local.get 0))) (then (return (i32.const 0))))
+  (call_indirect $t (type $give) (local.get 0) (local.get 1) (local.get 2)
+    (i32.add (i32.shl (local.get 0) (i32.const 1)) (i32.const 1))))
+(func $fetch_none (type $fetch) (i32.const 0))
+(func $give_none (type $give) (i32.const {_NO_MEMORY}))
+(func $wasmscope_guest (export "wasmscope_guest") (param i32 i64) (result i32 i32) (local $number i32)
+  (local.set $number (call $c_guest (local.get 0) (local.get 1)))
+  (local.get $number)
+  (if (result i32) (i32.lt_s (local.get $number) (i32.const 0))
+    (then (i32.const 0)) (else (call $c_guest_address (local.get $number)))))
+(func $wasmscope_open (export "wasmscope_open") (param $g i32) (result i32) (local $at i32)
+  (local.set $at (i32.shl (local.get $g) (i32.const 1)))
+  (if (i32.lt_u (table.size $t) (i32.add (local.get $at) (i32.const 2)))
+    (then (if (i32.eq (i32.const -1) (table.grow $t (ref.null func) (i32.sub (i32.add (local.get $at) (i32.const 2))
+      (table.size $t)))) (then (return (i32.const 0))))))
+  (table.set $t (local.get $at) (ref.func $fetch_early))
+  (table.set $t (i32.add (local.get $at) (i32.const 1)) (ref.func $give_early))
+  (i32.const 1))
+(func $wasmscope_close (export "wasmscope_close") (param $g i32)
+  (table.set $t (i32.shl (local.get $g) (i32.const 1)) (ref.func $fetch_none))
+  (table.set $t (i32.add (i32.shl (local.get $g) (i32.const 1)) (i32.const 1)) (ref.func $give_none)))
+{"".join(rolls)}
+{"".join(parts)})"""
 
-    control: int
-    args: int
-    stack_pointer: int
 
+def reader(memory: str, *, is_first: bool) -> str:
+    """Give the module that reads and writes a guest's memory for the collector.
 
-def _type(signature: Signature, wide: str) -> str:
-    params = "".join(f" {_WASM.get(kind, wide)}" for kind in signature.params)
-    return (f"(param{params})" if params else "") + (f" (result {_WASM[signature.result]})" if signature.result else "")
+    It imports the guest's memory, the collector's, and for the first guest the table, where it takes its places; for
+    others it exports what belongs there, ``fetch`` and ``give``.
 
-
-def _collector_type(name: str) -> str:
-    """Give the type of the collector's function: the guest's number, then the ABI's, with a length for each range."""
-    signature = FUNCTIONS[name]
-    params = "".join(f" {_WASM[kind]}" for kind in signature.params.replace("pp", "l"))
-    return f"(param i32{params})" + (f" (result {_WASM[signature.result]})" if signature.result else "")
-
-
-COLLECTOR_FUNCTIONS: Final[dict[str, str]] = dict(
-    sorted(
-        {
-            **{
-                name: _collector_type(name)
-                for name in NAMES
-                if name not in _IN_PYTHON and name not in _OF_THE_COLLECTOR and name not in {"abi_version", "flush"}
-            },
-            **_OF_THE_COLLECTOR,
-        }.items()
+    Args:
+        memory: How wide the guest's addresses are, ``i32`` or ``i64``.
+        is_first: Whether it is the first guest of its store.
+    """
+    pages, address = "(memory.size $guest)", "(local.get 1)"
+    if memory == "i32":
+        pages, address = f"(i64.extend_i32_u {pages})", f"(i32.wrap_i64 {address})"
+    size = f"(i64.shl {pages} (i64.const 16))"
+    # No sum: it could wrap.
+    is_inside = "(i32.and (i64.le_u {0} (local.get $size)) (i64.le_u (local.get 1) (i64.sub (local.get $size) {0})))"
+    words = "\n".join(
+        f"(i64.store $guest offset={at} {address} (i64.load $m offset={at} (local.get 2)))"
+        for at in range(0, _CONTEXT_BYTES, 8)
     )
-)
-"""What the glue calls: the types of the collector's functions by name, in the order of the glue's imports."""
+    place = (
+        f'(import "collector" "{TABLE}" (table $t 2 funcref)) (elem (i32.const 0) func $fetch $give)'
+        if is_first
+        else ""
+    )
+    return f"""(module
+(import "guest" "memory" (memory $guest {"i64" if memory == "i64" else ""} 0))
+(import "collector" "memory" (memory $m 0))
+{place}
+(func $fetch (export "fetch") {_FETCH} (local $size i64) (local $wanted i32) (local $to i32)
+  (local.set $size {size})
+  (if (i32.eqz {is_inside.format("(local.get 2)")}) (then (return (i32.const 0))))
+  (if (local.tee $wanted (i32.wrap_i64 (local.get 3))) (then
+    (local.set $to (i32.wrap_i64 (i64.shr_u (local.get 3) (i64.const 32))))
+    (memory.copy $m $guest (local.get $to) {address} (local.get $wanted))))
+  (i32.const 1))
+(func $give (export "give") {_GIVE} (local $size i64)
+  (local.set $size {size})
+  (if (i32.eqz {is_inside.format(f"(i64.const {_CONTEXT_BYTES})")}) (then (return (i32.const 0))))
+  {words}
+  (i32.const 1)))"""
 
 
-def trampolines(*, memory64: bool, tail_calls: bool) -> str:
-    """Give the module whose exports a guest imports.
+def trampolines(*, memory64: bool) -> str:
+    """Give the module whose exports a further guest of a store imports.
 
-    It imports ``host.call`` and exports the table, the guest's number, the functions of `NAMES`, and one that gives
-    references to those (`ROLL`).
+    It imports ``host.call`` and those of the collector's functions that are for any guest (`FURTHER`), and exports
+    ``guest``, the number that it gives them, a function that returns references to the others (`ROLLS`), and those, the
+    functions of `NAMES`.
 
     Args:
         memory64: Whether the guest's addresses are 64 bits wide.
-        tail_calls: Whether they may use tail calls, which saves a fifth of a short call's time.
     """
     wide = "i64" if memory64 else "i32"
-    jump = "return_call_indirect" if tail_calls else "call_indirect"
+    imports: list[str] = []
     parts: list[str] = []
-    for index, name in enumerate(NAMES):
+    for name in NAMES:
         signature = FUNCTIONS[name]
-        kind = _type(signature, wide)
-        args = "".join(f"(local.get {i})" for i in range(len(signature.params)))
-        go_on = f"({jump} $t {kind} {args} (i32.const {index}))"
-        nothing = f"({_WASM[signature.result]}.const 0)" if signature.result else ""
-        parts.append(
-            f'(func ${name} (export "{name}") {kind} {go_on})\n'
-            # The host says whether it filled the table: what is not bound must not ask for ever.
-            f"(func $bind_{name} {kind} (if (i64.eqz (call $host (i32.const {Op.BIND}) (global.get $guest)))"
-            f" (then {nothing} return)) {go_on})"
-        )
+        args: list[str] = []
+        for index, kind in enumerate(signature.params):
+            args.append(
+                f"(i64.extend_i32_u (local.get {index}))" if kind == "p" and wide == "i32" else f"(local.get {index})"
+            )
+        body = f"(call ${name} (global.get $guest) {' '.join(args)})"
+        if name in FURTHER:
+            kind = _params("i" + signature.params) + _result(name)
+            imports.append(f'(import "collector" "{name}" (func ${name} {kind}))')
+        elif name == "flush":
+            body = f"(drop (call $host (i32.const {Op.FLUSH}) (global.get $guest)))"
+        else:
+            body = f"(i32.const {VERSION})"
+        parts.append(f'(func $own_{name} (export "{name}") {_params(signature.params, wide)}{_result(name)} {body})')
     return (
         '(module (import "host" "call" (func $host (param i32 i32) (result i64)))\n'
-        f'(table $t (export "table") {len(NAMES)} funcref)\n'
+        f"{' '.join(imports)}\n"
         '(global $guest (export "guest") (mut i32) (i32.const 0))\n'
-        f"(elem (i32.const 0) func {' '.join(f'$bind_{name}' for name in NAMES)})\n"
-        f'(func (export "{ROLL}") (result {"funcref " * len(NAMES)}) {"".join(f"(ref.func ${n})" for n in NAMES)})\n'
-        + "\n".join(parts)
-        + ")"
+        f'(func (export "{ROLLS[memory64]}") (result {"funcref " * len(NAMES)})'
+        f" {' '.join(f'(ref.func $own_{name})' for name in NAMES)})\n" + "\n".join(parts) + ")"
     )
 
 
-def glue(layout: Layout, *, memory64: bool, memory: str | None) -> str:
-    """Give the module that fills a guest's table.
-
-    It imports the collector's `COLLECTOR_FUNCTIONS`, ``__stack_pointer`` and memory, ``host.call``, the trampolines'
-    table and number, and the guest's memory, in this order.
+def first_name(name: str, *, memory64: bool) -> str:
+    """Give the export of an ABI function for the first guest.
 
     Args:
-        layout: Where things lie in the collector's memory.
+        name: The function.
         memory64: Whether the guest's addresses are 64 bits wide.
-        memory: How wide those of its memory are, ``i32`` or ``i64``; None if it has none.
     """
-    functions = "\n".join(
-        f'(import "collector" "{name}" (func $c_{name} {kind}))' for name, kind in COLLECTOR_FUNCTIONS.items()
-    )
-    guest_memory = (
-        ""
-        if memory is None
-        else f'(import "guest" "memory" (memory $guest_memory {"i64" if memory == "i64" else ""} 0))'
-    )
-    writer = _Writer(layout, memory64=memory64, memory=memory)
-    return (
-        f"(module {functions}\n"
-        '(import "collector" "__stack_pointer" (global $stack_pointer (mut i32)))\n'
-        '(import "collector" "memory" (memory $m 0))\n'
-        '(import "host" "call" (func $host (param i32 i32) (result i64)))\n'
-        f'(import "trampolines" "table" (table $t {len(NAMES)} funcref))\n'
-        '(import "trampolines" "guest" (global $guest (mut i32)))\n'
-        f"{guest_memory}\n"
-        f"(elem (i32.const 0) func {' '.join(f'${name}' for name in NAMES)})\n"
-        f"{writer.heal()}\n" + "\n".join(writer.function(name) for name in NAMES) + ")"
-    )
+    return f"wasmscope_{'' if _is_alike(name) else '64_' if memory64 else '32_'}{name}"
+
+
+def _is_alike(name: str) -> bool:
+    """Whether a function has the same type for both widths."""
+    return "p" not in FUNCTIONS[name].params
+
+
+def _control(outline: Outline, offset: int) -> str:
+    return f"(i32.load offset={outline.constants['control'] + offset} (i32.const 0))"
+
+
+def _first64(name: str) -> str:
+    args = " ".join(f"(local.get {index})" for index in range(len(FUNCTIONS[name].params)))
+    kind = _params(FUNCTIONS[name].params) + _result(name)
+    label = first_name(name, memory64=True)
+    return f'(func ${label} (export "{label}") {kind} (call $further_{name} (i32.const 0) {args}))\n'
 
 
 class _Writer:
-    """Writes the glue's functions."""
+    """Writes one of the ABI's functions."""
 
-    def __init__(self, layout: Layout, *, memory64: bool, memory: str | None) -> None:
-        self._layout = layout
-        self._wide = "i64" if memory64 else "i32"
-        self._memory = memory
+    def __init__(self, outline: Outline, name: str, wide: str) -> None:
+        self._outline = outline
+        self._name = name
+        self._wide = wide
+        self._signature = FUNCTIONS[name]
+        self._ranges = _RANGES.get(name, ())
+        self._pairs = [at for at, kind in enumerate(self._signature.params) if kind == "p"][::2]
+        self._guest = "(i32.const 0)"
+        self._slot = "(i32.const {})"
+        self._shift = 0
 
-    def heal(self) -> str:
-        """Write what a call does first if a trap struck inside the collector and left it in the middle of something.
+    def first(self, name: str) -> str:
+        """Write it for the guest whose number is 0."""
+        return self._function(f'${name} (export "{name}")', _params(self._signature.params, self._wide))
 
-        Not while it waits for the host (a call out of that is the collector's to refuse): then its stack is in use.
-        """
-        busy, in_host = (self._control(offset) for offset in (Control.BUSY, Control.IN_HOST))
-        return (
-            f"(func $heal (if (i32.and {busy} (i32.eqz {in_host}))"
-            f" (then (global.set $stack_pointer (i32.const {self._layout.stack_pointer})) (call $c_recover))))"
-        )
+    def further(self, label: str) -> str:
+        """Write it for any guest, whose number is the first parameter."""
+        self._guest = "(local.get 0)"
+        self._slot = "(i32.add (i32.shl (local.get 0) (i32.const 1)) (i32.const {}))"
+        self._shift = 1
+        return self._function(label, _params("i" + self._signature.params))
 
-    def function(self, name: str) -> str:
-        """Write one of the ABI's functions."""
-        signature = FUNCTIONS[name]
-        head = f"(func ${name} {_type(signature, self._wide)}"
+    def _function(self, label: str, params: str) -> str:
+        name = self._name
+        head = f"(func {label} {params}{_result(name)}"
         if name == "abi_version":
-            return f"{head} (i32.const {VERSION}))"
+            return f"{head} (i32.const {VERSION}))\n"
         if name == "flush":
-            return f"{head} (drop (call $host (i32.const {Op.FLUSH}) (global.get $guest))))"
-        ranges = _RANGES.get(name, ())
-        names = [f"$l{i} i64" for i in range(len(ranges))] + [f"$n{i} i64" for i in range(len(ranges))]
-        local = "".join(
-            f" (local {n})" for n in (*names, "$size i64", "$sum i64", "$to i32", "$is_room i32", "$found i64")
-        )
-        # Both words of the control block at once.
-        busy = f"(i64.eqz (i64.load $m offset={self._layout.control} (i32.const 0)))"
-        check = f"(if {busy} (then) (else (call $heal)))"
+            return f"{head} (drop (call $host_call (i32.const {Op.FLUSH}) {self._guest})))\n"
+        numbers = range(len(self._ranges))
+        names = [f"{letter}{i} i64" for i in numbers for letter in "nw"]
+        local = "".join(f" (local ${n})" for n in (*names, "sum i64", "at i64", "to i32", "found i64"))
+        # Both words of the control block at once: busy, and waiting for the host.
+        busy = f"(i64.load offset={self._outline.constants['control']} (i32.const 0))"
+        check = f"(if (i64.eqz {busy}) (then) (else (call $heal)))"
         if name in _IN_PYTHON:
-            body = self._slow(name)
+            body = self._slow()
         elif name == "span_context":
             body = self._span_context()
         else:
-            body = self._before(name) + self._copy(name, ranges) + self._call(name)
-        return f"{head}{local}\n{check}\n{body})"
+            body = self._before() + self._fetch() + self._call()
+        return f"{head}{local}\n{check}\n{body})\n"
 
-    def _control(self, offset: int) -> str:
-        return f"(i32.load $m offset={self._layout.control + offset} (i32.const 0))"
-
-    def _limit(self, offset: int) -> str:
-        return f"(i64.load32_u $m offset={self._layout.control + offset} (i32.const 0))"
+    def _arg(self, index: int) -> str:
+        return f"(local.get {index + self._shift})"
 
     def _p(self, index: int) -> str:
         """Give an address or length that the guest passed, as i64."""
-        return f"(local.get {index})" if self._wide == "i64" else f"(i64.extend_i32_u (local.get {index}))"
+        return self._arg(index) if self._wide == "i64" else f"(i64.extend_i32_u {self._arg(index)})"
 
-    def _address(self, index: int) -> str:
-        """Give an address that was checked, for use in the guest's memory."""
-        if self._wide == self._memory:
-            return f"(local.get {index})"
-        return f"(i32.wrap_i64 {self._p(index)})" if self._memory == "i32" else self._p(index)
+    def _limit(self, offset: int) -> str:
+        return f"(i64.load32_u offset={self._outline.constants['control'] + offset} (i32.const 0))"
 
-    def _measure(self) -> str:
-        """Note the size of the guest's memory in bytes."""
-        pages = "(memory.size $guest_memory)"
-        if self._memory != "i64":
-            pages = f"(i64.extend_i32_u {pages})"
-        return f"(local.set $size (i64.shl {pages} (i64.const 16)))\n"
-
-    def _is_inside(self, address: str, size: str) -> str:
-        if self._wide == "i32":
-            return f"(i64.le_u (i64.add {address} {size}) (local.get $size))"
-        fits = f"(i64.le_u {address} (i64.sub (local.get $size) {size}))"
-        return f"(i32.and (i64.le_u {size} (local.get $size)) {fits})"
-
-    def _before(self, name: str) -> str:
+    def _before(self) -> str:
         """Ask the collector whether there is anything to do."""
-        if name == "span_start":
+        if self._name == "span_start":
+            args = f"{self._guest} {self._arg(0)} {self._arg(3)} {self._arg(4)}"
             return (
-                "(local.set $found (call $c_span_prepare"
-                " (global.get $guest) (local.get 0) (local.get 3) (local.get 4)))\n"
+                f"(local.set $found (call $c_span_prepare {args}))\n"
                 "(if (i64.ne (local.get $found) (i64.const -1)) (then (return (local.get $found))))\n"
             )
-        target = _TARGETS.get(name)
+        target = _TARGETS.get(self._name)
         if target is None:
             return ""
         return (
-            f"(local.set $to (call $c_{target} (global.get $guest) (local.get 0)))\n"
+            f"(local.set $to (call $c_{target} {self._guest} {self._arg(0)}))\n"
             f"(if (i32.ne (local.get $to) (i32.const 1)) (then"
-            f" (if (i32.eq (local.get $to) (i32.const 2)) (then {self._slow(name)}))"
+            f" (if (i32.eq (local.get $to) (i32.const 2)) (then {self._slow()}))"
             " (return)))\n"
         )
 
-    def _slow(self, name: str) -> str:
+    def _slow(self) -> str:
         """Hand a call on to Python, arguments and all."""
-        signature = FUNCTIONS[name]
         stores: list[str] = []
-        for index, kind in enumerate(signature.params):
-            value = self._p(index) if kind == "p" else f"(local.get {index})"
+        for index, kind in enumerate(self._signature.params):
+            value = self._p(index) if kind == "p" else self._arg(index)
             if kind == "i":
                 value = f"(i64.extend_i32_u {value})"
-            stores.append(f"(i64.store $m offset={self._layout.args + 8 * index} (i32.const 0) {value})")
-        call = f"(call $host (i32.const {Op.SLOW + NAMES.index(name)}) (global.get $guest))"
+            at = self._outline.constants["args"] + 8 * index
+            stores.append(f"(i64.store offset={at} (i32.const 0) {value})")
+        call = f"(call $host_call (i32.const {Op.SLOW + NAMES.index(self._name)}) {self._guest})"
         wrap = {"": f"(drop {call})", "i": f"(i32.wrap_i64 {call})", "l": call}
-        return "\n".join((*stores, wrap[signature.result]))
+        return "\n".join((*stores, wrap[self._signature.result]))
 
     def _span_context(self) -> str:
-        out_of_bounds = REASONS.index("no_memory" if self._memory is None else "out_of_bounds")
-        refuse = f"(call $c_reject (global.get $guest) (i32.const {out_of_bounds})) (return (i32.const 0))"
-        found = (
-            "(if (i32.eqz (call $c_span_context (global.get $guest) (local.get 0))) (then (return (i32.const 0))))\n"
-        )
-        if self._memory is None:
-            return f"{found} {refuse}"
-        words = "\n".join(
-            f"(i64.store $guest_memory offset={at} {self._address(1)} (i64.load $m offset={at} (local.get $to)))"
-            for at in range(0, _CONTEXT_BYTES, 8)
-        )
-        inside = self._is_inside(self._p(1), f"(i64.const {_CONTEXT_BYTES})")
+        where = _control(self._outline, Control.SCRATCH_POINTER)
+        slot = self._slot.format(1)
+        none, outside = (REASONS.index(reason) for reason in ("no_memory", "out_of_bounds"))
+        reason = f"(select (i32.const {none}) (i32.const {outside}) (local.get $to))"
         return (
-            f"{found}{self._measure()}"
-            f"(if (i32.eqz {inside}) (then {refuse}))\n"
-            f"(local.set $to {self._control(Control.SCRATCH_POINTER)})\n{words}\n(i32.const 1)"
+            f"(if (i32.eqz (call $c_span_context {self._guest} {self._arg(0)})) (then (return (i32.const 0))))\n"
+            f"(local.set $to (call_indirect $t (type $give) {self._guest} {self._p(1)} {where} {slot}))\n"
+            "(if (i32.eq (local.get $to) (i32.const 1)) (then (return (i32.const 1))))\n"
+            f"(call $c_reject {self._guest} {reason}) (i32.const 0)"
         )
 
-    def _copy(self, name: str, ranges: tuple[str, ...]) -> str:
-        """Check the ranges and copy what the collector wants of them, one behind the other."""
-        if not ranges:
+    def _fetch_one(self, index: int, what: str) -> str:
+        at, slot = self._pairs[index], self._slot.format(0)
+        return f"(call_indirect $t (type $fetch) {self._guest} {self._p(at)} (local.get $n{index}) {what} {slot})"
+
+    def _fetch(self) -> str:
+        """Have what is wanted of the ranges copied, one behind the other; what is not there gets the length -1."""
+        if not self._ranges:
             return ""
-        pairs = [at for at, kind in enumerate(FUNCTIONS[name].params) if kind == "p"][::2]
-        if self._memory is None:
-            return "".join(
-                f"(local.set $l{i} {self._length(self._p(at + 1), '(i32.const 0)', what)})\n"
-                for i, (at, what) in enumerate(zip(pairs, ranges, strict=True))
-            )
-        parts = [self._measure()]
-        # What nearly always holds, in one branch: all is there, within its limit, and fits.
-        usual: list[str] = []
-        total = ""
-        for i, (at, what) in enumerate(zip(pairs, ranges, strict=True)):
-            size = self._p(at + 1)
-            parts.append(f"(local.set $l{i} (local.tee $n{i} {size}))\n")
-            usual.append(self._is_inside(self._p(at), size))
-            usual.append(f"(i64.le_u {size} {self._limit(_LIMITS[what])})")
-            total = f"(i64.add {total} (local.get $n{i}))" if total else f"(local.get $n{i})"
-        usual.append(f"(i64.le_u {total} {self._limit(Control.SCRATCH_CAPACITY)})")
-        condition = usual.pop()
-        for test in reversed(usual):
-            condition = f"(i32.and {test} {condition})"
-        parts.append(f"(if {condition} (then) (else\n")
-        for i, (at, what) in enumerate(zip(pairs, ranges, strict=True)):
-            length, copied = f"(local.get $l{i})", f"(local.set $n{i}"
-            size = self._p(at + 1)
-            parts.append(f"(local.set $l{i} {self._length(size, self._is_inside(self._p(at), size), what)})\n")
+        parts: list[str] = []
+        numbers = range(len(self._ranges))
+        for i, what in enumerate(self._ranges):
             limit = self._limit(_LIMITS[what])
-            if what in _WHOLES:
-                # What is not there is, unsigned, more than any limit.
-                parts.append(f"{copied} (select {length} (i64.const 0) (i64.le_u {length} {limit})))\n")
-            else:
-                more = f"(i64.add {limit} (i64.const 1))"
-                parts.append(
-                    f"{copied} (select {length} {more} (i64.le_u {length} {more})))\n"
-                    f"{copied} (select (i64.const 0) (local.get $n{i}) (i64.lt_s {length} (i64.const 0))))\n"
-                )
-        none = "".join(f"(local.set $l{i} (i64.const -2)) (local.set $n{i} (i64.const 0))" for i in range(len(ranges)))
-        parts.append(
-            f"(local.set $sum {total})\n"
-            f"(if (i64.gt_u (local.get $sum) {self._limit(Control.SCRATCH_CAPACITY)}) (then"
-            # It is a memory of 32 bits.
-            " (if (i64.le_u (local.get $sum) (i64.const 0x7fffffff))"
-            " (then (local.set $is_room (call $c_reserve (i32.wrap_i64 (local.get $sum))))))"
-            f" (if (i32.eqz (local.get $is_room)) (then {none}))))))\n"
-            f"(local.set $to {self._control(Control.SCRATCH_POINTER)})\n"
+            n, most = f"(local.get $n{i})", "(i64.const 0)" if what in _WHOLES else f"(i64.add {limit} (i64.const 1))"
+            parts.append(f"(local.set $n{i} {self._p(self._pairs[i] + 1)})\n")
+            parts.append(f"(local.set $w{i} (select {n} {most} (i64.le_u {n} {limit})))\n")
+        total = _sum([f"(local.get $w{i})" for i in numbers])
+        # Too much for the scratch area, be it there or not: then only what is there counts.
+        there = _sum([self._is_there(i) for i in numbers])
+        none = "".join(f"(local.set $n{i} (i64.const -2))" for i in numbers)
+        no_room = (
+            "(if (result i32) (i64.le_u (local.get $sum) (i64.const 0x7fffffff))"
+            " (then (i32.eqz (call $c_reserve (i32.wrap_i64 (local.get $sum))))) (else (i32.const 1)))"
         )
-        for i, at in enumerate(pairs):
-            count = f"(i32.wrap_i64 (local.get $n{i}))"
-            # A length of 0 may come with any address, and memory.copy traps for that, too.
-            parts.append(
-                f"(if {count} (then (memory.copy $m $guest_memory (local.get $to) {self._address(at)} {count})))\n"
-            )
-            if i + 1 < len(pairs):
-                parts.append(f"(local.set $to (i32.add (local.get $to) {count}))\n")
+        capacity = self._limit(Control.SCRATCH_CAPACITY)
+        parts.append(
+            f"(block $ready (if (i64.gt_u {total} {capacity}) (then (local.set $sum {there})\n"
+            f"(if (i64.gt_u (local.get $sum) {capacity}) (then (if {no_room} (then {none} (br $ready)))))))\n"
+            f"(local.set $at (i64.shl {self._limit(Control.SCRATCH_POINTER)} (i64.const 32)))\n"
+        )
+        for i, what in enumerate(self._ranges):
+            n = f"(local.get $n{i})"
+            wanted = f"(local.get $w{i})"
+            fetch = self._fetch_one(i, f"(i64.or (local.get $at) {wanted})")
+            move = f"(local.set $at (i64.add (local.get $at) (i64.shl {wanted} (i64.const 32))))"
+            if i + 1 == len(self._ranges):
+                move = ""
+            fetched = f"(if {fetch} (then {move}) (else (local.set $n{i} (i64.const -1))))"
+            if what in _WHOLES:
+                # Lengths are signed for the collector.
+                longest = f"(i64.const {_LONGEST:#x})"
+                clamp = f"(if (i64.lt_s {n} (i64.const 0)) (then (local.set $n{i} {longest})))"
+                is_too_long = f"(i64.gt_u {n} {self._limit(_LIMITS[what])})"
+                fetched = f"(if {is_too_long} (then {clamp}) (else {fetched}))"
+            # The address of nothing may be any.
+            parts.append(f"(if (i64.eqz {n}) (then) (else {fetched}))\n")
+        parts.append(")\n")
         return "".join(parts)
 
-    def _length(self, size: str, is_inside: str, what: str) -> str:
-        """Give what the collector is told of a range's length: -1 if any of it is not there.
+    def _is_there(self, index: int) -> str:
+        """Give how much is wanted of a range, or 0 if it is not all there."""
+        wanted = f"(local.get $w{index})"
+        fetch = self._fetch_one(index, "(i64.const 0)")
+        # Nothing is wanted of what is empty or too long, wherever it is.
+        return (
+            f"(if (result i64) (i64.eqz {wanted}) (then (i64.const 0)) (else (select {wanted} (i64.const 0) {fetch})))"
+        )
 
-        What must be whole and is too long is not looked at, and so need not be there.
-        """
-        is_fine = f"(i32.or (i64.eqz {size}) {is_inside})"
-        if what in _WHOLES:
-            is_fine = f"(i32.or {is_fine} (i64.gt_u {size} {self._limit(_LIMITS[what])}))"
-            if self._wide == "i64":
-                size = f"(select {size} (i64.const {_LONGEST:#x}) (i64.ge_s {size} (i64.const 0)))"
-        return f"(select {size} (i64.const -1) {is_fine})"
-
-    def _call(self, name: str) -> str:
-        args: list[str] = ["(global.get $guest)"]
+    def _call(self) -> str:
+        args = [self._guest]
         lengths = 0
-        params = FUNCTIONS[name].params
+        params = self._signature.params
         at = 0
         while at < len(params):
             if params[at] == "p":
-                args.append(f"(local.get $l{lengths})")
+                args.append(f"(local.get $n{lengths})")
                 lengths += 1
                 at += 2
             else:
-                args.append(f"(local.get {at})")
+                args.append(self._arg(at))
                 at += 1
-        return f"(call $c_{name} {' '.join(args)})"
+        return f"(call $c_{self._name} {' '.join(args)})"
+
+
+def _sum(terms: list[str]) -> str:
+    total = terms[0]
+    for term in terms[1:]:
+        total = f"(i64.add {total} {term})"
+    return total

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import wasmtime
 
-from wasmscope.host_shim._glue import COLLECTOR_FUNCTIONS, NAMES
+from wasmscope.host_shim._glue import FURTHER, NAMES, ROLLS, SETUP, first_name
 from wasmscope.host_shim._modules import UnsuitableError
-from wasmscope.host_shim._plan import ImportPlan, PlannedImport
+from wasmscope.host_shim._plan import ImportPlan
 from wasmscope.host_shim._wasmtime import RawMemory
 
 if TYPE_CHECKING:
-    from wasmscope.host_shim._collector import StoreCollector
     from wasmscope.host_shim._guest import Guest
+    from wasmscope.host_shim._store_collector import StoreCollector
 
 __all__ = ["GuestLink"]
 
 _INDEX: Final = {name: index for index, name in enumerate(NAMES)}
-# So many functions are got one by one in less time than all at once.
+# So many functions are got by their names in less time than all at once.
 _FEW: Final = 8
 
 
@@ -32,153 +31,193 @@ class GuestLink:
         block: Address of its block (`wasmscope.host_shim._control.Block`).
         guest: Its live path.
         imports: The functions for its instantiation, by their name in the ABI.
-        is_bound: Whether its calls have somewhere to go: to the collector, or to the live path after `fall_back`.
-        is_live: Whether it has fallen back.
+        is_bound: Whether the collector can read its memory, or knows that it has none.
     """
 
     def __init__(
-        self,
-        collector: StoreCollector,
-        store: wasmtime.Store,
-        plan: ImportPlan,
-        guest: Guest,
-        live: Callable[[wasmtime.Store, PlannedImport], wasmtime.Func],
-        base: bytes,
-        *,
-        has_memory: bool,
+        self, collector: StoreCollector, plan: ImportPlan, guest: Guest, base: bytes, *, has_memory: bool
     ) -> None:
-        """Make its trampolines; see `StoreCollector.add`."""
+        """Make it; see `StoreCollector.add`."""
         self._collector = collector
         self._plan = plan
-        self._live = live
         self.guest = guest
         self.is_bound = False
-        self.is_live = False
         self._has_memory = has_memory
-        self._bound_base: int | None = None
-        instances, context = collector._instances, collector._context
-        size, offset = instances.extern_size, instances.value_offset
-        module = collector._modules.trampolines(memory64=plan.memory64)
-        if module is None:
-            raise UnsuitableError("the engine cannot run its trampolines")
-        self._instance = collector.instantiate(module, collector._host, 1, tables=1)
-        # What the glue imports: the table, the guest's number, and the place of its memory. Then the functions.
-        self._items, self._first = instances.externs(3 + len(NAMES))
-        functions = self._first + 3 * size
-        instances.export(context, self._instance, b"table", self._first)
-        instances.export(context, self._instance, b"guest", self._first + size)
-        if len(plan.abi) > _FEW:
-            collector.roll(self._instance, len(NAMES), functions)
-        else:
-            for name in plan.abi:
-                instances.export(context, self._instance, name.encode(), functions + _INDEX[name] * size)
-        self.imports = {name: instances.func_at(self._items, 3 + _INDEX[name]) for name in plan.abi}
+        self._base: int | None = None
+        instances = collector.instances
+        # The host function, the memory, and two externs more; then functions.
+        self._items, self._first = instances.externs(4 + len(NAMES) + len(SETUP))
+        self._is_first = not collector.has_guests
+        collector.has_guests = True
+        functions = self._link_first() if self._is_first else self._link_further()
+        self.imports = {name: instances.func_at(self._items, functions + _INDEX[name]) for name in plan.abi}
         if base and not collector.write_scratch(base):
             raise UnsuitableError("the collector has no memory left")
-        self.number = collector.call("guest", int(not has_memory), len(base))
-        if self.number < 0:
+        self.number: int
+        self.block: int
+        self.number, self.block = collector.add_guest(len(base), has_memory=has_memory)
+        if self.number < 0 or (self._is_first and self.number):
             raise UnsuitableError("the collector takes no more guests")
-        if self.number:
-            instances.set_global_i32(context, self._first + size + offset, self.number)
-        self.block = collector.call("guest_address", self.number) & 0xFFFFFFFF
         collector.links[self.number] = self
+        if not self._is_first:
+            self._number_it()
+
+    def _at(self, index: int) -> int:
+        """Give the address of one of the externs."""
+        return self._first + index * self._collector.instances.extern_size
+
+    def _link_first(self) -> int:
+        """Have the functions that were made for the first guest; gives their place."""
+        collector = self._collector
+        memory64 = self._plan.memory64
+        if len(self._plan.abi) > _FEW:
+            collector.roll(collector.instance, ROLLS[memory64], len(NAMES) + len(SETUP), self._at(4))
+            collector.keep_functions(SETUP, self._items, self._at(4 + len(NAMES)))
+        else:
+            for name in self._plan.abi:
+                export = first_name(name, memory64=memory64).encode()
+                collector.instances.export(collector.context, collector.instance, export, self._at(4 + _INDEX[name]))
+        # What it is made after.
+        self._mark = collector.instance if collector.is_new else collector.instantiate(collector.modules.empty, 0, 0)
+        return 4
+
+    def _link_further(self) -> int:
+        """Make trampolines to the functions for any guest; gives their place."""
+        collector = self._collector
+        instances = collector.instances
+        module = collector.modules.trampolines(memory64=self._plan.memory64)
+        if module is None:
+            raise UnsuitableError("the engine cannot run its trampolines")
+        ctypes.memmove(self._at(0), collector.host, instances.extern_size)
+        collector.roll(collector.instance, ROLLS[None], len(FURTHER) + len(SETUP), self._at(1))
+        self._mark = collector.instantiate(module, self._at(0), 1 + len(FURTHER))
+        collector.roll(self._mark, ROLLS[self._plan.memory64], len(NAMES), self._at(4))
+        return 4
+
+    def _number_it(self) -> None:
+        """Tell the trampolines the guest's number, and make place for its reader."""
+        collector = self._collector
+        instances = collector.instances
+        if not collector.call("wasmscope_open", self.number):
+            raise UnsuitableError("the store's tables may not grow")
+        instances.export(collector.context, self._mark, b"guest", self._at(0))
+        instances.set_global_i32(collector.context, self._at(0) + instances.value_offset, self.number)
 
     def bind(self, memory: wasmtime.Memory | None) -> None:
-        """Connect the trampolines with the collector; nothing happens if they are already.
+        """Have the collector read the guest's memory; nothing happens if it can already.
 
         Args:
             memory: The guest's memory, or None if it has none.
         """
-        if self.is_live or not self._collector.is_open:
+        if not self._collector.is_open:
             return
         if memory is None:
             if not self.is_bound:
-                self._bind()
+                self._bind_nothing()
             return
-        instances = self._collector._instances
-        to = self._first + 2 * instances.extern_size
-        before = ctypes.string_at(to, instances.extern_size)
-        instances.put_memory(memory, to)
-        if not self.is_bound or self._memory_base() != self._bound_base:
+        instances = self._collector.instances
+        instances.put_memory(memory, self._at(0))
+        if not self.is_bound or self._memory_base(0) != self._base:
+            ctypes.memmove(self._at(1), self._at(0), instances.extern_size)
             self._bind()
-        else:
-            ctypes.memmove(to, before, instances.extern_size)
 
     def bind_early(self) -> bool:
-        """Connect a guest that calls while it is being instantiated; whether its calls have somewhere to go now."""
+        """Bind a guest that calls while it is being instantiated; whether that could be done."""
         if self.is_bound:
             return True
         plan, collector = self._plan, self._collector
         if plan.memory_export is None:
-            self._bind()
-            return self.is_bound
-        instances, context = collector._instances, collector._context
-        to = self._first + 2 * instances.extern_size
-        last = collector.instantiate(collector._modules.empty, 0, 0)
-        for instance in instances.between(self._instance, last):
+            self._bind_nothing()
+            return True
+        instances, context = collector.instances, collector.context
+        last = collector.instantiate(collector.modules.empty, 0, 0)
+        for instance in instances.between(self._mark, last):
             if tuple(instances.export_names(context, instance, len(plan.exports) + 1)) != plan.exports:
                 continue
-            instances.export(context, instance, plan.memory_export.encode(), to)
-            item = instances.memory_at(to)
+            instances.export(context, instance, plan.memory_export.encode(), self._at(1))
+            item = instances.memory_at(self._at(1))
             if item is None:
                 break
             if self.guest.memory is None:
-                self.guest.attach_memory(RawMemory(collector._collectors.native, context, item))
+                self.guest.attach_memory(RawMemory(collector.owner.native, context, item))
             self._bind()
-            return self.is_bound
+            return True
         # Its instance was not finished, and its functions got out all the same.
-        self.guest.rejections.add("no_memory")
         return False
 
-    def _memory_base(self) -> int | None:
+    def _memory_base(self, index: int) -> int | None:
         collector = self._collector
-        item = self._first + 2 * collector._instances.extern_size + collector._instances.value_offset
-        base: int | None = collector._data(collector._context, item)
+        item = self._at(index) + collector.instances.value_offset
+        base: int | None = collector.owner.native.memory_data(collector.context, item)
         return base
 
-    def _bind(self) -> None:
-        """Make the glue for the memory that is among the items."""
+    def find(self, address: int, size: int) -> int | None:
+        """Give where a range of the guest's memory is in the address space, or None if it is not all there.
+
+        Args:
+            address: Its address.
+            size: Its size in bytes.
+        """
         collector = self._collector
-        instances, modules = collector._instances, collector._modules
-        size = instances.extern_size
-        to = self._first + 2 * size
-        has_memory = instances.memory_at(to) is not None
-        ctypes.memmove(collector._last, self._first, 3 * size)
-        count = len(COLLECTOR_FUNCTIONS) + 5 + has_memory
-        wide = ("i64", "i32") if self._plan.memory64 else ("i32", "i64")
+        native, item = collector.owner.native, self._at(1) + collector.instances.value_offset
+        if address + size > native.memory_data_size(collector.context, item):
+            return None
+        base: int = native.memory_data(collector.context, item)
+        return base + address
+
+    def _bind_nothing(self) -> None:
+        collector = self._collector
+        collector.call("wasmscope_close", self.number)
+        if self._has_memory:
+            self._tell_memory(False)
+        self.is_bound = True
+
+    def _tell_memory(self, has_memory: bool) -> None:
+        self._has_memory = has_memory
+        self._collector.call("set_memory", self.number, int(has_memory))
+
+    def _bind(self) -> None:
+        """Make the reader for the memory that is among the items, or read it from Python where that cannot be."""
+        collector = self._collector
+        size = collector.instances.extern_size
         problem: object = None
-        for kind in wide if has_memory else (None,):
-            module = modules.glue(memory64=self._plan.memory64, memory=kind)
+        if self._is_first:
+            collector.table()
+        if not self._has_memory:
+            self._tell_memory(True)
+        # Nearly always a guest's functions are as wide as its memory, and to ask takes longer.
+        for kind in ("i64", "i32") if self._plan.memory64 else ("i32", "i64"):
+            module = collector.modules.reader(kind, is_first=self._is_first)
             if module is None:
                 continue
+            ctypes.memmove(collector.places, self._at(1), size)
             try:
-                collector.instantiate(module, collector._imports, count)
+                made = collector.instantiate(module, collector.places, 3 if self._is_first else 2)
             except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-                # Its addresses may be of the other kind. Nearly always they are of the guest's functions' kind, and
-                # to ask takes longer.
                 problem = problem or error
                 continue
-            self.is_bound = True
-            if has_memory != self._has_memory:
-                self._has_memory = has_memory
-                collector.call("set_memory", self.number, int(has_memory))
-            if has_memory:
-                self._bound_base = self._memory_base()
-            return
-        collector._collectors._tell(f"telemetry takes the slower path, because a guest cannot be linked: {problem}")
-        self.fall_back()
+            if not self._is_first:
+                for index, name in enumerate((b"fetch", b"give")):
+                    collector.instances.export(collector.context, made, name, self._at(2 + index))
+                self._place_reader()
+            break
+        else:
+            collector.owner.tell(f"a guest's memory is read in a slower way: {problem}")
+            self._read_from_python()
+        self._base = self._memory_base(1)
+        self.is_bound = True
 
-    def fall_back(self) -> None:
-        """Have the guest go on by the live path, from its next call on."""
+    def _read_from_python(self) -> None:
         collector = self._collector
-        store = collector._store()
-        if store is None or not collector.is_open:
-            return
-        instances = collector._instances
-        table = self._first + instances.value_offset
-        for item in self._plan.imports:
-            if item.server == "abi":
-                func = self._live(store, item)
-                address = ctypes.addressof(func._func)
-                instances.set_table(collector._context, table, _INDEX[item.name], address)
-        self.is_bound = self.is_live = True
+        owner, modules, instances = collector.owner, collector.modules, collector.instances
+        instances.put_func(collector.context, modules.fetch_kind, owner.fetch_callback, collector.key, self._at(2))
+        instances.put_func(collector.context, modules.give_kind, owner.give_callback, collector.key, self._at(3))
+        self._place_reader()
+
+    def _place_reader(self) -> None:
+        """Put what reads and what writes, which are the items 2 and 3, into the table."""
+        collector = self._collector
+        instances, offset = collector.instances, collector.instances.value_offset
+        table = collector.table() + offset
+        for index in range(2):
+            instances.set_table(collector.context, table, 2 * self.number + index, self._at(2 + index) + offset)

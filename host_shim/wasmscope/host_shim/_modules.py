@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import threading
 import weakref
@@ -12,10 +11,10 @@ from typing import Any, Final
 
 import wasmtime
 
-from wasmscope.host_shim._glue import COLLECTOR_FUNCTIONS, Layout, glue, trampolines
-from wasmscope.host_shim._roll import ROLL, with_roll
+from wasmscope.host_shim._glue import ROLLS, glue, reader, trampolines
 from wasmscope.host_shim._wasmtime_ffi import Native, store_address, value_type_name
 from wasmscope.host_shim._wasmtime_instances import Instances, WasiClock
+from wasmscope.host_shim._weld import Outline, outline, weld
 
 __all__ = ["CLOCK", "ENOUGH_FUEL", "HOST", "EngineModules", "Modules", "UnsuitableError"]
 
@@ -47,6 +46,7 @@ class Modules:
             wasm: The collector; None for the one that comes with the package.
         """
         self._wasm = wasm
+        self._whole: tuple[bytes, Outline] | None = None
         self._lock = threading.RLock()
         self._engines: weakref.WeakKeyDictionary[wasmtime.Engine, EngineModules | UnsuitableError] = (
             weakref.WeakKeyDictionary()
@@ -67,20 +67,29 @@ class Modules:
             if found is None:
                 try:
                     found = EngineModules(self, native, instances, engine)
-                except (wasmtime.WasmtimeError, wasmtime.Trap, UnsuitableError) as error:
+                except (wasmtime.WasmtimeError, wasmtime.Trap, UnsuitableError, ValueError) as error:
                     found = UnsuitableError(f"the engine cannot run it: {_first_line(error)}")
                 self._engines[engine] = found
             if isinstance(found, UnsuitableError):
                 raise found
             return found
 
-    def compile(self, engine: wasmtime.Engine, key: object, source: str | bytes | None) -> wasmtime.Module:
+    def whole(self) -> tuple[bytes, Outline]:
+        """Give the collector with what is added to it, and what is in it."""
+        with self._lock:
+            if self._whole is None:
+                wasm = self._wasm or (files("wasmscope.host_shim") / "_collector.wasm").read_bytes()
+                found = outline(wasm)
+                self._whole = weld(wasm, bytes(wasmtime.wat2wasm(glue(found)))), found
+            return self._whole
+
+    def compile(self, engine: wasmtime.Engine, key: object, source: str | bytes) -> wasmtime.Module:
         """Compile a module, or load it if an engine like this one has compiled it before.
 
         Args:
             engine: The engine.
             key: What is compiled.
-            source: Its text or bytes; None for the collector.
+            source: Its text or bytes.
 
         Raises:
             wasmtime.WasmtimeError: If the engine lacks a feature that it needs.
@@ -92,9 +101,6 @@ class Modules:
                     return wasmtime.Module.deserialize(engine, data)
                 except wasmtime.WasmtimeError:  # of an engine that is configured otherwise
                     continue
-            if source is None:
-                wasm = self._wasm or (files("wasmscope.host_shim") / "_collector.wasm").read_bytes()
-                source = with_roll(wasm, tuple(COLLECTOR_FUNCTIONS))
             module = wasmtime.Module(engine, source)
             saved.append(module.serialize())
             del saved[:-_MOST_SAVED]
@@ -106,93 +112,59 @@ class EngineModules:
 
     Attributes:
         collector: The collector.
-        layout: Where things lie in its memory.
-        functions: Its functions: for each its place among the results of `ROLL`, where those that the glue imports
-            come last, and the type of its own result, ``i32``, ``i64`` or the empty string.
+        control: Address of its control block.
+        args: Address of the arguments of a call that goes on to Python.
+        stack_pointer: What ``__stack_pointer`` is when nothing of it runs.
+        results: Types of its functions' first results, by name: ``i32``, ``i64`` or the empty string.
         imports: What it imports, in order.
+        data: What its memory must hold before anything of it runs: addresses and bytes.
         empty: A module without anything.
         host_kind: The type of the host function.
         clock_kind: The type of the clock.
+        fetch_kind: The type of what reads a guest's memory.
+        give_kind: The type of what writes it.
         clock: The clock of wasmtime, or None where there is none.
-        tables: How many tables the collector has.
         counts_fuel: Whether the engine counts fuel.
         is_fixed: Whether its memories stay where they are.
     """
 
     def __init__(self, modules: Modules, native: Native, instances: Instances, engine: wasmtime.Engine) -> None:
         self._modules = modules
-        self._instances = instances
         self._engine = weakref.ref(engine)
         self._made: dict[tuple[Any, ...], wasmtime.Module | None] = {}
-        self.collector = modules.compile(engine, "collector", None)
-        self.imports = tuple((item.module, item.name or "") for item in self.collector.imports)
-        results = {
-            item.name: "".join(map(value_type_name, item.type.results))
+        wasm, found = modules.whole()
+        self.control, self.args = found.constants["control"], found.constants["args"]
+        self.stack_pointer = found.constants["__stack_pointer"]
+        self.collector = modules.compile(engine, "collector", wasm)
+        self.imports = found.imported
+        self.data = found.data
+        self.results = {
+            item.name: "".join(map(value_type_name, item.type.results[:1]))
             for item in self.collector.exports
-            if isinstance(item.type, wasmtime.FuncType) and item.name != ROLL
+            if isinstance(item.type, wasmtime.FuncType) and item.name not in ROLLS.values()
         }
-        order = (*(name for name in results if name not in COLLECTOR_FUNCTIONS), *COLLECTOR_FUNCTIONS)
-        self.functions = {name: (index, results[name]) for index, name in enumerate(order)}
         if unknown := set(self.imports) - {HOST, CLOCK}:
             raise UnsuitableError(f"the collector imports {unknown}")
         self.empty = wasmtime.Module(engine, _EMPTY)
         self.host_kind = _kind("i32 i32", "i64")
         self.clock_kind = _kind("i32 i64 i32", "i32")
-        self.counts_fuel = False
-        self.tables = 0
+        self.fetch_kind = _kind("i32 i64 i64 i64", "i32")
+        self.give_kind = _kind("i32 i64 i32", "i32")
+        with wasmtime.Store(engine) as store:
+            self.counts_fuel = instances.fuel(store_address(store)) is not None
         self.is_fixed = native.is_fixed(engine)
         try:
             self.clock: WasiClock | None = WasiClock(instances, engine)
         except wasmtime.WasmtimeError:
             self.clock = None
-        self.layout = self._measure(engine)
-
-    def _measure(self, engine: wasmtime.Engine) -> Layout:
-        """Look where things lie, in an instance that goes again."""
-        instances = self._instances
-        with wasmtime.Store(engine) as store:
-            context = store_address(store)
-            self.counts_fuel = instances.fuel(context) is not None
-            if self.counts_fuel:
-                instances.set_fuel(context, ENOUGH_FUEL)
-            instances.set_epoch_deadline(context, 1 << 32)
-            externs, first = instances.externs(len(self.imports) + 1)
-            kinds: dict[tuple[str, str], wasmtime.FuncType] = {HOST: self.host_kind, CLOCK: self.clock_kind}
-            for index, name in enumerate(self.imports):
-                instances.put_func(context, kinds[name], instances.idle, 1, first + index * instances.extern_size)
-            store.set_limits(tables=0)
-            try:
-                made = instances.instantiate(context, self.collector, first, len(self.imports))
-            except wasmtime.WasmtimeError:
-                self.tables = 1
-                store.set_limits(tables=1)
-                made = instances.instantiate(context, self.collector, first, len(self.imports))
-            item = first + len(self.imports) * instances.extern_size
-            values = (ctypes.c_int64 * 2)()
-            numbers: list[int] = []
-            for function in (b"control", b"args"):
-                instances.export(context, made, function, item)
-                failure = instances.call(context, item + instances.value_offset, values, 1)
-                if failure is not None:
-                    raise failure
-                numbers.append(values[0] & 0xFFFFFFFF)
-            instances.export(context, made, b"__stack_pointer", item)
-            stack_pointer = instances.global_i32(context, item + instances.value_offset)
-            del externs
-        return Layout(numbers[0], numbers[1], stack_pointer)
 
     def trampolines(self, *, memory64: bool) -> wasmtime.Module | None:
         """Give the trampolines for a width of addresses; None if the engine cannot have them."""
-        return self._trampolines(memory64, tail_calls=True) or self._trampolines(memory64, tail_calls=False)
+        return self._further(("trampolines", memory64), lambda: trampolines(memory64=memory64))
 
-    def _trampolines(self, memory64: bool, *, tail_calls: bool) -> wasmtime.Module | None:
-        return self._further(
-            ("trampolines", memory64, tail_calls), lambda: trampolines(memory64=memory64, tail_calls=tail_calls)
-        )
-
-    def glue(self, *, memory64: bool, memory: str | None) -> wasmtime.Module | None:
-        """Give the glue for a width of addresses and a kind of memory; None if the engine cannot have it."""
-        return self._further(("glue", memory64, memory), lambda: glue(self.layout, memory64=memory64, memory=memory))
+    def reader(self, memory: str, *, is_first: bool) -> wasmtime.Module | None:
+        """Give the reader for a kind of memory; None if the engine cannot have it."""
+        return self._further(("reader", memory, is_first), lambda: reader(memory, is_first=is_first))
 
     def _further(self, key: tuple[Any, ...], text: Callable[[], str]) -> wasmtime.Module | None:
         if key not in self._made:

@@ -84,6 +84,11 @@ class RunningCalls(threading.local):
 
     frame: CallFrame | None = None
 
+    def interrupt(self, error: BaseException) -> None:
+        """Have the call that runs raise something when its guest is done."""
+        if self.frame is not None:
+            self.frame.pending = self.frame.pending or error
+
 
 class Spans:
     """The span table of one guest instance.

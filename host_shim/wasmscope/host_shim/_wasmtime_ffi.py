@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import wasmtime
 
 from wasmscope.host_shim._runtime import GuestBytes
+from wasmscope.host_shim._shield import shielded
 from wasmscope.host_shim._version import version
 
 if TYPE_CHECKING:
@@ -345,36 +346,47 @@ class Native:
             is_same: bool = self.memory_data(context, address) == before
             return is_same
 
-    def on_epoch(self, store: wasmtime.Store, ticks: int, callback: Callable[[int], bool]) -> None:
+    def on_epoch(
+        self,
+        store: wasmtime.Store,
+        ticks: int,
+        callback: Callable[[int], bool],
+        failed: Callable[[BaseException], None],
+    ) -> None:
         """Have a function called whenever a store's epoch deadline is reached, instead of ending the guest.
 
         Args:
             store: The store. Its next deadline is so many ticks away.
             ticks: How many ticks of the engine's epoch to the next deadline, each time.
             callback: Gets the address of the store's context, and says whether the guest may go on; if not, it is
-                interrupted as by a deadline. It does not raise. The deadline is far away while it runs.
+                interrupted as by a deadline. The deadline is far away while it runs.
+            failed: Is told what the callback or a signal's handler raised; the guest is then interrupted.
         """
         from wasmtime import _ffi
 
         u64, u8 = ctypes.c_uint64, ctypes.c_uint8
-        text = _INTERRUPTED
+        error_new, text = self._error_new, _INTERRUPTED
 
         def reached(context: int, _data: int, ticks_at: int, kind_at: int) -> int:
-            set_deadline(context, _FAR_TICKS)
-            if callback(context):
-                u64.from_address(ticks_at).value = ticks
-                u8.from_address(kind_at).value = 0
-                return 0
-            error: int = self._error_new(text)
-            return error
+            try:
+                set_deadline(context, _FAR_TICKS)
+                if callback(context):
+                    u64.from_address(ticks_at).value = ticks
+                    u8.from_address(kind_at).value = 0
+                    return 0
+                error: int = error_new(text)
+                return error
+            except BaseException as raised:
+                failed(raised)
+                error = error_new(text)
+                return error
 
         void = ctypes.c_void_p
-        set_deadline = ctypes.PYFUNCTYPE(None, void, u64)(("wasmtime_context_set_epoch_deadline", _ffi.dll))
+        dll: Any = _ffi.dll
+        set_deadline = ctypes.PYFUNCTYPE(None, void, u64)(("wasmtime_context_set_epoch_deadline", dll))
         kind = ctypes.CFUNCTYPE(ctypes.c_size_t, void, void, void, void)
-        raw = kind(reached)
-        set_callback = ctypes.PYFUNCTYPE(None, void, kind, void, void)(
-            ("wasmtime_store_epoch_deadline_callback", _ffi.dll)
-        )
+        raw = kind(shielded(reached))
+        set_callback = ctypes.PYFUNCTYPE(None, void, kind, void, void)(("wasmtime_store_epoch_deadline_callback", dll))
         self.hold(store_address(store), raw)
         set_callback(ctypes.cast(store.ptr(), void), raw, None, None)
         store.set_epoch_deadline(ticks)

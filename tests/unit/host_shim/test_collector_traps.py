@@ -84,12 +84,12 @@ def test_log(attributes: bytes, has_waiting: bool) -> None:
     own = collector()
     site = own.callsite(SITE)
     lost: list[str] = []
+    lengths: list[int] = []
 
     def log(number: int) -> None:
         own.call("log", 0, site, 9, 0, *lengths)
 
     number = 0
-    lengths: list[int] = []
 
     def prepare() -> None:
         nonlocal lengths

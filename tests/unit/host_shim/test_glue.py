@@ -1,11 +1,14 @@
-"""The trampolines and the glue, between a guest's memory and a stand-in for the collector that notes its calls."""
+"""The glue, the readers and the trampolines, between a guest's memory and a stand-in for the collector.
+
+The stand-in notes how it is called.
+"""
 
 from __future__ import annotations
 
 import functools
 import struct
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -15,11 +18,13 @@ from hypothesis import strategies as st
 
 from tests.support import collector_double as double
 from tests.support.abi import functions
-from wasmscope.host_shim._glue import COLLECTOR_FUNCTIONS, Layout, glue, trampolines
+from wasmscope.host_shim._glue import FURTHER, NAMES, ROLLS, SETUP, TABLE, glue, reader, trampolines
+from wasmscope.host_shim._weld import outline, weld
 
 PAGE = 65_536
-LAYOUT = Layout(double.CONTROL, double.ARGS, double.STACK_POINTER)
-GUEST = 5
+# The number of a guest that is not its store's first, and of one that is.
+FIFTH = 5
+FIRST = 0
 # Name of each limit: where it is in the control block, what it is here.
 LIMITS = {
     "body": (256, 64), "name": (264, 16), "message": (268, 24), "stack": (272, 40), "attributes": (280, 96),
@@ -44,6 +49,8 @@ ASKS = {name: "target" for name in RANGES if name.startswith("span_") and name !
 ASKS["exception"] = "exception_target"
 PLAIN = ["enabled", "measure_f64", "measure_i64", "span_end", "span_enter", "span_exit"]
 WIDTHS = [(False, "i32"), (True, "i64"), (False, "i64"), (True, "i32")]
+# Addresses of 64 bits, the memory's, the guest's number.
+GUESTS = [(memory64, memory, number) for memory64, memory in WIDTHS for number in (FIRST, FIFTH)]
 Values = tuple[int | float, ...]
 
 
@@ -54,11 +61,12 @@ def engine() -> wasmtime.Engine:
 
 @functools.cache
 def module(kind: str, *args: Any) -> wasmtime.Module:
-    if kind == "glue":
-        return wasmtime.Module(engine(), glue(LAYOUT, memory64=args[0], memory=args[1]))
+    if kind == "reader":
+        return wasmtime.Module(engine(), reader(args[0], is_first=args[1]))
     if kind == "trampolines":
-        return wasmtime.Module(engine(), trampolines(memory64=args[0], tail_calls=args[1]))
-    return wasmtime.Module(engine(), double.double(traps=args[0]))
+        return wasmtime.Module(engine(), trampolines(memory64=args[0]))
+    wasm = double.double(traps=args[0])
+    return wasmtime.Module(engine(), weld(wasm, bytes(wasmtime.wat2wasm(glue(outline(wasm))))))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,25 +87,25 @@ def signed(value: float, kind: str) -> int | float:
 
 
 class Rig:
-    """A guest's memory, its trampolines and glue, and the stand-in."""
+    """A guest's memory, its functions, and the stand-in."""
 
     def __init__(
         self,
         *,
         memory64: bool = False,
         memory: str | None = "i32",
+        number: int = FIRST,
         pages: int = 1,
-        tail_calls: bool = True,
         traps: str = "",
         is_bound: bool = True,
     ) -> None:
         self.memory64 = memory64
         self.kind = memory
+        self.number = number
         self.store = store = wasmtime.Store(engine())
         self.host_calls: list[tuple[int, int]] = []
         self.on_host: Callable[[int, int], int] = lambda _op, _guest: 0
         i32, i64 = wasmtime.ValType.i32(), wasmtime.ValType.i64()
-
         # What the store owns must not own the store.
         rig = weakref.ref(self)
 
@@ -109,10 +117,11 @@ class Rig:
 
         self._host = wasmtime.Func(store, wasmtime.FuncType([i32, i32], [i64]), host)
         clock = wasmtime.Func(store, wasmtime.FuncType([i32, i64, i32], [i32]), lambda *_: 0)
-        self.collector = wasmtime.Instance(store, module("double", traps), [self._host, clock]).exports(store)
-        made = wasmtime.Instance(store, module("trampolines", memory64, tail_calls), [self._host])
-        self.trampolines = cast("Mapping[str, Any]", made.exports(store))
-        self.trampolines["guest"].set_value(store, GUEST)
+        made = wasmtime.Instance(store, module("double", traps), [self._host, clock])
+        self.collector = cast("Mapping[str, Any]", made.exports(store))
+        for address, data in outline(double.double(traps=traps)).data:
+            self.poke(address, data)
+        self.functions = self._further() if number else self._rolled(self.collector, ROLLS[memory64], NAMES)
         self.guest: wasmtime.Memory | None = None
         if memory is not None:
             kind = wasmtime.MemoryType(wasmtime.Limits(pages, None), is_64=memory == "i64")
@@ -123,23 +132,38 @@ class Rig:
             self.bind()
         self.forget()
 
+    def _rolled(self, exports: Mapping[str, Any], roll: str, names: Sequence[str]) -> dict[str, Any]:
+        return dict(zip(names, exports[roll](self.store), strict=False))
+
+    def _further(self) -> dict[str, Any]:
+        for number in range(1, self.number + 1):
+            assert self.collector["wasmscope_open"](self.store, number) == 1
+        functions = self._rolled(self.collector, ROLLS[None], FURTHER)
+        imports = [self._host, *(functions[name] for name in FURTHER)]
+        made = wasmtime.Instance(self.store, module("trampolines", self.memory64), imports)
+        exports = cast("Mapping[str, Any]", made.exports(self.store))
+        exports["guest"].set_value(self.store, self.number)
+        assert self._rolled(exports, ROLLS[self.memory64], NAMES).keys() == set(NAMES)
+        return {name: exports[name] for name in NAMES}
+
     def bind(self) -> None:
-        names = (*COLLECTOR_FUNCTIONS, "__stack_pointer", "memory")
-        imports: list[Any] = [self.collector[name] for name in names]
-        imports += [self._host, self.trampolines["table"], self.trampolines["guest"]]
-        if self.guest is not None:
-            imports.append(self.guest)
-        wasmtime.Instance(self.store, module("glue", self.memory64, self.kind), imports)
+        if self.guest is None:
+            self.collector["wasmscope_close"](self.store, self.number)
+            return
+        imports: list[Any] = [self.guest, self.collector["memory"]]
+        if not self.number:
+            imports.append(self.collector[TABLE])
+        made = wasmtime.Instance(self.store, module("reader", self.kind, not self.number), imports)
+        if self.number:
+            exports = cast("Mapping[str, Any]", made.exports(self.store))
+            for index, name in enumerate(("fetch", "give")):
+                self.collector[TABLE].set(self.store, 2 * self.number + index, exports[name])
 
     def poke(self, address: int, data: bytes) -> None:
-        memory = self.collector["memory"]
-        assert isinstance(memory, wasmtime.Memory)
-        memory.write(self.store, data, address)
+        self.collector["memory"].write(self.store, data, address)
 
     def peek(self, address: int, size: int) -> bytes:
-        memory = self.collector["memory"]
-        assert isinstance(memory, wasmtime.Memory)
-        return bytes(memory.read(self.store, address, address + size))
+        return bytes(self.collector["memory"].read(self.store, address, address + size))
 
     def returns(self, name: str, value: int) -> None:
         """Have a function of the collector return something."""
@@ -153,7 +177,7 @@ class Rig:
         params, result = functions()[name]
         wide = "l" if self.memory64 else "i"
         values = [signed(arg, wide if kind == "p" else kind) for arg, kind in zip(args, params, strict=True)]
-        answer = self.trampolines[name](self.store, *values)
+        answer = self.functions[name](self.store, *values)
         assert (answer is None) == (not result)
         return answer
 
@@ -198,9 +222,9 @@ def arguments(name: str, ranges: list[tuple[int, int]]) -> list[int | float]:
     return numbers
 
 
-def passed(name: str, args: list[int | float], lengths: list[int]) -> Values:
+def passed(name: str, args: list[int | float], lengths: list[int], number: int = FIRST) -> Values:
     """What the collector is to get: the guest's number, and one length for each range."""
-    out: list[int | float] = [GUEST]
+    out: list[int | float] = [number]
     rest = list(lengths)
     params = functions()[name][0]
     at = 0
@@ -219,21 +243,20 @@ def last(rig: Rig) -> tuple[str, Values]:
 
 
 class TestArguments:
-    @pytest.mark.parametrize(("memory64", "memory"), WIDTHS)
-    @pytest.mark.parametrize("tail_calls", [True, False])
-    def test_plain(self, memory64: bool, memory: str, tail_calls: bool) -> None:
+    @pytest.mark.parametrize(("memory64", "memory", "number"), GUESTS)
+    def test_plain(self, memory64: bool, memory: str, number: int) -> None:
         """Functions without ranges pass on the guest's number and exactly what they were given."""
-        rig = Rig(memory64=memory64, memory=memory, tail_calls=tail_calls)
+        rig = Rig(memory64=memory64, memory=memory, number=number)
         for name in PLAIN:
             args = arguments(name, [])
             rig.call(name, *args)
-            assert last(rig) == (name, (GUEST, *args))
+            assert last(rig) == (name, (number, *args))
 
-    @pytest.mark.parametrize(("memory64", "memory"), [*WIDTHS, (False, None), (True, None)])
+    @pytest.mark.parametrize(("memory64", "memory", "number"), [*GUESTS, (False, None, FIRST), (True, None, FIFTH)])
     @pytest.mark.parametrize("name", RANGES)
-    def test_ranges(self, name: str, memory64: bool, memory: str | None) -> None:
+    def test_ranges(self, name: str, memory64: bool, memory: str | None, number: int) -> None:
         """What ranges hold lies in the scratch area one behind the other, and lengths stand in their places."""
-        rig = Rig(memory64=memory64, memory=memory)
+        rig = Rig(memory64=memory64, memory=memory, number=number)
         if name in ASKS:
             rig.returns(ASKS[name], 1)
         rig.returns("span_prepare", -1)
@@ -249,7 +272,7 @@ class TestArguments:
         args = arguments(name, places)
         rig.call(name, *args)
         lengths = [size if memory is not None else -1 for _, size in places]
-        assert last(rig) == (name, passed(name, args, lengths))
+        assert last(rig) == (name, passed(name, args, lengths, number))
         assert rig.scratch(len(expected) + 1) == expected + b"\0"
 
     @pytest.mark.parametrize("name", [n for n, (_, result) in double.FUNCTIONS.items() if result and n in functions()])
@@ -262,17 +285,19 @@ class TestArguments:
         answer = rig.call(name, *arguments(name, [(0, 1)] * 4))
         assert answer == (0x1_2345_6789 if result == "l" else 0x2345_6789 if name != "span_context" else 1)
 
-    def test_version(self) -> None:
+    @pytest.mark.parametrize("number", [FIRST, FIFTH])
+    def test_version(self, number: int) -> None:
         """The version of the ABI is 1.0, and nobody is asked."""
-        rig = Rig()
+        rig = Rig(number=number)
         assert rig.call("abi_version") == 0x0001_0000
         assert rig.calls() == []
 
-    def test_flush(self) -> None:
+    @pytest.mark.parametrize("number", [FIRST, FIFTH])
+    def test_flush(self, number: int) -> None:
         """`flush` asks the host for it (op 4), with the guest's number."""
-        rig = Rig()
+        rig = Rig(number=number)
         rig.call("flush")
-        assert rig.host_calls == [(4, GUEST)]
+        assert rig.host_calls == [(4, number)]
 
 
 class TestPreparedSpans:
@@ -283,34 +308,34 @@ class TestPreparedSpans:
         rig.returns("span_prepare", answer)
         rig.fill(0, b"name")
         assert rig.call("span_start", 3, 0, 4, -1, 2, 0, 0) == answer
-        assert rig.calls() == [("span_prepare", (GUEST, 3, -1, 2))]
+        assert rig.calls() == [("span_prepare", (FIRST, 3, -1, 2))]
         assert rig.scratch(4) == bytes(4)
 
 
 class TestTargets:
     @pytest.mark.parametrize("name", ASKS)
-    @pytest.mark.parametrize("memory64", [False, True])
-    def test_nothing(self, name: str, memory64: bool) -> None:
+    @pytest.mark.parametrize(("memory64", "memory", "number"), GUESTS)
+    def test_nothing(self, name: str, memory64: bool, memory: str, number: int) -> None:
         """Where there is nothing to do, nothing is copied and nobody else called."""
-        rig = Rig(memory64=memory64, memory="i64" if memory64 else "i32")
+        rig = Rig(memory64=memory64, memory=memory, number=number)
         rig.fill(0, b"text")
         args = arguments(name, [(0, 4)] * 4)
         rig.call(name, *args)
-        assert rig.calls() == [(ASKS[name], (GUEST, args[0]))]
+        assert rig.calls() == [(ASKS[name], (number, args[0]))]
         assert rig.scratch(4) == bytes(4)
         assert rig.host_calls == []
 
     @pytest.mark.parametrize("name", ASKS)
-    @pytest.mark.parametrize("memory64", [False, True])
-    def test_the_hosts_span(self, name: str, memory64: bool) -> None:
+    @pytest.mark.parametrize(("memory64", "memory", "number"), GUESTS)
+    def test_the_hosts_span(self, name: str, memory64: bool, memory: str, number: int) -> None:
         """Where it is the host's span, Python gets all arguments as they were."""
-        rig = Rig(memory64=memory64, memory="i64" if memory64 else "i32")
+        rig = Rig(memory64=memory64, memory=memory, number=number)
         rig.returns(ASKS[name], 2)
         top = 2**64 if memory64 else 2**32
         args = arguments(name, [(top - 7, top - 1), (1, 2), (top - 3, 4), (5, top - 6)])
         rig.call(name, *args)
         assert [call for call, _ in rig.calls()] == [ASKS[name]]
-        assert rig.host_calls == [(200 + sorted(functions()).index(name), GUEST)]
+        assert rig.host_calls == [(200 + sorted(functions()).index(name), number)]
         noted = struct.unpack(f"<{len(args)}Q", rig.peek(double.ARGS, 8 * len(args)))
         assert noted == tuple(int(arg) % 2**64 for arg in args)
 
@@ -318,15 +343,16 @@ class TestTargets:
 class TestServedByPython:
     @pytest.mark.parametrize("name", IN_PYTHON)
     @pytest.mark.parametrize("memory", ["i32", None])
-    def test_arguments(self, name: str, memory: str | None) -> None:
+    @pytest.mark.parametrize("number", [FIRST, FIFTH])
+    def test_arguments(self, name: str, memory: str | None, number: int) -> None:
         """Python gets all arguments as they were, and its result is the guest's."""
-        rig = Rig(memory=memory)
+        rig = Rig(memory=memory, number=number)
         result = functions()[name][1]
         rig.on_host = lambda _op, _guest: 2**40 + 77
         args = arguments(name, [(2**32 - 1, 2**31), (3, 0)])
         assert rig.call(name, *args) == (2**40 + 77 if result == "l" else 77)
         assert rig.calls() == []
-        assert rig.host_calls == [(200 + sorted(functions()).index(name), GUEST)]
+        assert rig.host_calls == [(200 + sorted(functions()).index(name), number)]
         noted = struct.unpack(f"<{len(args)}Q", rig.peek(double.ARGS, 8 * len(args)))
         assert noted == tuple(int(arg) % 2**64 for arg in args)
 
@@ -345,14 +371,15 @@ def modelled(
     copies: list[bytes] = []
     for (address, size), what in zip(places, limits, strict=True):
         limit = LIMITS[what][1]
-        if size and address + size > len(memory):
+        must_be_whole = what in {"attributes", "descriptor"}
+        if must_be_whole and size > limit:
+            # Not looked at, wherever it is.
+            lengths.append(min(size, 2**63 - 1))
+        elif size and address + size > len(memory):
             lengths.append(-1)
-            copies.append(b"")
-            continue
-        lengths.append(size)
-        whole = size if size <= limit else 0
-        wanted = whole if what in {"attributes", "descriptor"} else min(size, limit + 1)
-        copies.append(memory[address : address + wanted])
+        else:
+            lengths.append(size)
+            copies.append(memory[address : address + min(size, limit + 1)])
     data = b"".join(copies)
     if len(data) > max(capacity, room):
         return [-2] * len(lengths), b""
@@ -378,11 +405,11 @@ class TestRanges:
             copied = min(size, limit + 1) if what not in {"attributes", "descriptor"} else size * (size <= limit)
             assert rig.scratch(size + 1) == data[:copied] + bytes(size + 1 - copied)
 
-    @pytest.mark.parametrize(("memory64", "memory"), WIDTHS)
-    def test_bounds(self, memory64: bool, memory: str) -> None:
+    @pytest.mark.parametrize(("memory64", "memory", "number"), GUESTS)
+    def test_bounds(self, memory64: bool, memory: str, number: int) -> None:
         """A range is there if all of it is, and an empty one wherever it is; at both ends of both widths, too."""
         top = 2**64 if memory64 else 2**32
-        rig = Rig(memory64=memory64, memory=memory)
+        rig = Rig(memory64=memory64, memory=memory, number=number)
         cases = {
             (0, PAGE): PAGE, (0, PAGE + 1): -1, (PAGE - 1, 1): 1, (PAGE, 1): -1, (PAGE - 1, 2): -1, (1, PAGE): -1,
             (PAGE, 0): 0, (top - 1, 0): 0, (top - 1, 1): -1, (top - 1, 2): -1, (top - 1, top - 1): -1,
@@ -390,19 +417,24 @@ class TestRanges:
             (PAGE - 1, top - PAGE + 1): -1, (PAGE - 1, top - PAGE + 2): -1, (top - PAGE, PAGE): -1,
         }  # fmt: skip
         for place, length in cases.items():
+            rig.forget()
+            rig.call("log", 1, 2, 3, *place, 0, 0)
+            assert rig.calls() == [("log", (number, 1, 2, 3, length, 0))], place
+            # What must be whole is not looked at beyond its limit: there is none now.
+            for offset in (280, 324):
+                rig.poke(double.CONTROL + offset, b"\xff\xff\xff\xff")
+            if place[1] >= 2**32 - 1:
+                length = min(place[1], 2**63 - 1) if place[1] >= 2**32 else length
             for name in ("callsite", "attribute_set"):
                 rig.forget()
                 rig.call(name, *place)
-                assert rig.calls() == [(name, (GUEST, length))], place
-            rig.forget()
-            rig.call("log", 1, 2, 3, *place, *place)
-            assert rig.calls() == [("log", (GUEST, 1, 2, 3, length, length))], place
+                assert last(rig) == (name, (number, length)), place
 
     def test_no_pages(self) -> None:
         """A memory of no size has nothing in it."""
         rig = Rig(pages=0)
         rig.call("log", 1, 2, 3, 0, 0, 0, 1)
-        assert rig.calls() == [("log", (GUEST, 1, 2, 3, 0, -1))]
+        assert rig.calls() == [("log", (FIRST, 1, 2, 3, 0, -1))]
 
     @pytest.mark.parametrize("memory", ["i32", "i64"])
     def test_growth(self, memory: str) -> None:
@@ -413,7 +445,7 @@ class TestRanges:
         rig.guest.grow(rig.store, 1)
         rig.fill(PAGE - 1, b"abc")
         rig.call("callsite", PAGE - 1, 3)
-        assert rig.calls() == [("callsite", (GUEST, -1)), ("callsite", (GUEST, 3))]
+        assert rig.calls() == [("callsite", (FIRST, -1)), ("callsite", (FIRST, 3))]
         assert rig.scratch(4) == b"abc\0"
 
     def test_big_limits(self) -> None:
@@ -425,7 +457,7 @@ class TestRanges:
             rig.returns("exception_target", 1)
             size = 40 * PAGE
             rig.call("exception", 0, *[0, size] * 4)
-            assert rig.calls()[-2:] == [("reserve", (4 * size,)), ("exception", (GUEST, 0, -2, -2, -2, -2))]
+            assert rig.calls()[-2:] == [("reserve", (4 * size,)), ("exception", (FIRST, 0, -2, -2, -2, -2))]
 
     @pytest.mark.parametrize("size", [double.SCRATCH_BYTES, double.SCRATCH_BYTES + 1, double.ROOM, double.ROOM + 1])
     def test_room(self, size: int) -> None:
@@ -437,22 +469,22 @@ class TestRanges:
         rig.call("log", 1, 2, 3, 7, size - 3, 1, 3)
         asked = [] if size <= double.SCRATCH_BYTES else [("reserve", (size,))]
         if size <= double.ROOM:
-            assert rig.calls() == [*asked, ("log", (GUEST, 1, 2, 3, size - 3, 3))]
+            assert rig.calls() == [*asked, ("log", (FIRST, 1, 2, 3, size - 3, 3))]
             assert rig.scratch(size) == data + bytes([0, 0, 0])
         else:
-            assert rig.calls() == [*asked, ("log", (GUEST, 1, 2, 3, -2, -2))]
+            assert rig.calls() == [*asked, ("log", (FIRST, 1, 2, 3, -2, -2))]
 
     @settings(max_examples=300, deadline=None)
     @given(data=st.data())
     def test_any(self, data: st.DataObject) -> None:
         """Whatever the ranges are, the collector gets what the interface says, and nothing traps."""
-        memory64, memory = data.draw(st.sampled_from(WIDTHS))
+        memory64, memory, number = data.draw(st.sampled_from(GUESTS))
         name = data.draw(st.sampled_from(sorted(RANGES)))
         top = 2**64 if memory64 else 2**32
         edge = st.sampled_from([0, 1, PAGE - 1, PAGE, PAGE + 1, top // 2, top - 1, top - PAGE, top - PAGE - 1])
-        number = edge | st.integers(0, 200) | st.integers(PAGE - 200, PAGE + 200) | st.integers(0, top - 1)
-        places = [data.draw(st.tuples(number, number)) for _ in RANGES[name]]
-        rig = rig_for(memory64, memory)
+        numbers = edge | st.integers(0, 200) | st.integers(PAGE - 200, PAGE + 200) | st.integers(0, top - 1)
+        places = [data.draw(st.tuples(numbers, numbers)) for _ in RANGES[name]]
+        rig = rig_for(memory64, memory, number)
         rig.forget()
         capacity = data.draw(st.sampled_from([8, 64, double.SCRATCH_BYTES]))
         rig.poke(double.CONTROL + 180, struct.pack("<I", capacity))
@@ -463,7 +495,7 @@ class TestRanges:
         args = arguments(name, places)
         rig.call(name, *args)
         lengths, copied = modelled(places, RANGES[name], BYTES, capacity, double.ROOM)
-        assert last(rig) == (name, passed(name, args, lengths))
+        assert last(rig) == (name, passed(name, args, lengths, number))
         assert rig.scratch(2_048) == copied.ljust(2_048, b"\0")
 
 
@@ -471,8 +503,8 @@ BYTES = bytes(index * 7 % 255 + 1 for index in range(PAGE))
 
 
 @functools.cache
-def rig_for(memory64: bool, memory: str) -> Rig:
-    rig = Rig(memory64=memory64, memory=memory)
+def rig_for(memory64: bool, memory: str, number: int) -> Rig:
+    rig = Rig(memory64=memory64, memory=memory, number=number)
     rig.fill(0, BYTES)
     return rig
 
@@ -486,17 +518,17 @@ class TestContext:
         rig.poke(double.SCRATCH, self.BYTES)
         return rig
 
-    @pytest.mark.parametrize(("memory64", "memory"), WIDTHS)
+    @pytest.mark.parametrize(("memory64", "memory", "number"), GUESTS)
     @pytest.mark.parametrize("address", [0, 3, PAGE - 32])
-    def test_written(self, memory64: bool, memory: str, address: int) -> None:
+    def test_written(self, memory64: bool, memory: str, number: int, address: int) -> None:
         """The collector's 32 bytes go where the guest wants them, and nowhere else."""
-        rig = self.rig(memory64=memory64, memory=memory)
+        rig = self.rig(memory64=memory64, memory=memory, number=number)
         rig.fill(0, b"\xee" * PAGE)
         assert rig.call("span_context", -1, address) == 1
         assert rig.guest is not None
         memory_bytes = bytes(rig.guest.read(rig.store, 0, PAGE))
         assert memory_bytes == (b"\xee" * address + self.BYTES).ljust(PAGE, b"\xee")
-        assert rig.calls() == [("span_context", (GUEST, -1))]
+        assert rig.calls() == [("span_context", (number, -1))]
 
     @pytest.mark.parametrize("memory64", [False, True])
     def test_out_of_bounds(self, memory64: bool) -> None:
@@ -505,7 +537,7 @@ class TestContext:
         for address in (PAGE - 31, PAGE, top - 1, top - 31, top - 32, top - 33, top // 2):
             rig = self.rig(memory64=memory64, memory="i64" if memory64 else "i32")
             assert rig.call("span_context", 0, address) == 0
-            assert last(rig) == ("reject", (GUEST, 2)), address
+            assert last(rig) == ("reject", (FIRST, 2)), address
             assert rig.guest is not None
             assert not any(rig.guest.read(rig.store, 0, PAGE))
 
@@ -513,13 +545,13 @@ class TestContext:
         """A guest without memory has nowhere for them (reason 1)."""
         rig = self.rig(memory=None)
         assert rig.call("span_context", 0, 0) == 0
-        assert last(rig) == ("reject", (GUEST, 1))
+        assert last(rig) == ("reject", (FIRST, 1))
 
     def test_none(self) -> None:
         """Where there is no context, nothing is written, wherever that would be."""
         rig = Rig()
         assert rig.call("span_context", 0, PAGE) == 0
-        assert rig.calls() == [("span_context", (GUEST, 0))]
+        assert rig.calls() == [("span_context", (FIRST, 0))]
 
 
 class TestTraps:
@@ -530,7 +562,6 @@ class TestTraps:
         with pytest.raises(wasmtime.Trap):
             rig.call("measure_i64", 1, 2, 3)
         pointer = rig.collector["__stack_pointer"]
-        assert isinstance(pointer, wasmtime.Global)
         assert pointer.value(rig.store) == 16
         rig.forget()
         if name == "measure_i64":
@@ -542,29 +573,30 @@ class TestTraps:
         assert pointer.value(rig.store) == double.STACK_POINTER
         rig.forget()
         rig.call("enabled", 1)
-        assert rig.calls() == [("enabled", (GUEST, 1))]
+        assert rig.calls() == [("enabled", (FIRST, 1))]
 
     def test_waiting(self) -> None:
         """While the collector waits for the host its stack is in use: a call is passed on as it is."""
         rig = Rig()
         rig.poke(double.CONTROL, struct.pack("<II", 1, 1))
         pointer = rig.collector["__stack_pointer"]
-        assert isinstance(pointer, wasmtime.Global)
         pointer.set_value(rig.store, 4_000)
         rig.call("span_end", 9)
-        assert rig.calls() == [("span_end", (GUEST, 9))]
+        assert rig.calls() == [("span_end", (FIRST, 9))]
         assert pointer.value(rig.store) == 4_000
+
+
+READING = [*RANGES, "span_context"]
 
 
 class TestBinding:
     @pytest.mark.parametrize("name", sorted(functions()))
-    @pytest.mark.parametrize("memory64", [False, True])
-    def test_first_call(self, name: str, memory64: bool) -> None:
-        """A first call asks the host to bind (op 100), and is then served in full; the next asks nothing."""
-        kind = "i64" if memory64 else "i32"
-        rig = Rig(memory64=memory64, memory=kind, is_bound=False)
+    @pytest.mark.parametrize(("memory64", "memory", "number"), GUESTS)
+    def test_first_call(self, name: str, memory64: bool, memory: str, number: int) -> None:
+        """A first call that needs the memory asks the host (op 100) and is served in full; the next asks nothing."""
+        rig = Rig(memory64=memory64, memory=memory, number=number, is_bound=False)
+        bound = Rig(memory64=memory64, memory=memory, number=number)
         unbound = weakref.proxy(rig)
-        bound = Rig(memory64=memory64, memory=kind)
 
         def bind(op: int, _guest: int) -> int:
             if op == 100:
@@ -577,19 +609,82 @@ class TestBinding:
         for r in (rig, bound):
             r.returns("span_prepare", -1)
             r.returns("span_context", 1)
-        for r in (rig, bound):
+            for asked in set(ASKS.values()):
+                r.returns(asked, 1)
             r.call(name, *args)
         assert rig.calls() == bound.calls()
-        assert rig.host_calls == [(100, GUEST), *bound.host_calls]
+        asks = [(100, number)] if name in READING else []
+        assert rig.host_calls == [*asks, *bound.host_calls]
         rig.host_calls.clear()
         rig.call(name, *args)
         assert rig.host_calls == bound.host_calls
 
-    @pytest.mark.parametrize("name", sorted(functions()))
-    def test_refused(self, name: str) -> None:
-        """Where the host cannot bind, a call does nothing and returns 0; the next one asks again."""
-        rig = Rig(is_bound=False)
-        for _ in range(2):
-            assert not rig.call(name, *arguments(name, [(5, 2)] * 4))
-        assert rig.host_calls == [(100, GUEST)] * 2
-        assert rig.calls() == []
+    @pytest.mark.parametrize("name", READING)
+    @pytest.mark.parametrize("number", [FIRST, FIFTH])
+    def test_refused(self, name: str, number: int) -> None:
+        """Where the host cannot give it, nothing of it is there; the next call asks again."""
+        rig = Rig(is_bound=False, number=number)
+        rig.returns("span_prepare", -1)
+        rig.returns("span_context", 1)
+        for asked in set(ASKS.values()):
+            rig.returns(asked, 1)
+        args = arguments(name, [(5, 2), *[(0, 0)] * 3])
+        for count in (1, 2):
+            rig.call(name, *args)
+            assert rig.host_calls == [(100, number)] * count
+            lengths = [-1, 0, 0, 0]
+            expected = (
+                ("reject", (number, 2)) if name == "span_context" else (name, passed(name, args, lengths, number))
+            )
+            assert last(rig) == expected
+
+    def test_open(self) -> None:
+        """There are places for any number of guests, as long as the table may grow."""
+        rig = Rig()
+        for number in range(1, 100):
+            assert rig.collector["wasmscope_open"](rig.store, number) == 1
+        assert rig.collector[TABLE].size(rig.store) == 200
+        rig.store.set_limits(table_elements=201)
+        assert rig.collector["wasmscope_open"](rig.store, 100) == 0
+        assert rig.collector["wasmscope_open"](rig.store, 99) == 1
+
+
+class TestWeld:
+    def test_rolls(self) -> None:
+        """What functions for the setup are got with the guest's are those that they are said to be."""
+        rig = Rig()
+        for names, roll in ((NAMES, ROLLS[False]), (NAMES, ROLLS[True]), (FURTHER, ROLLS[None])):
+            found = rig._rolled(rig.collector, roll, (*names, *SETUP))
+            before = found["wasmscope_guest"](rig.store, 1, 9)[0]
+            assert found["wasmscope_guest"](rig.store, 1, 9) == [before + 1, double.BLOCK]
+            assert rig.calls()[-2:] == [("guest", (1, 9)), ("guest_address", (before + 1,))]
+            found["recover"](rig.store)
+            assert last(rig) == ("recover", ())
+            assert found["wasmscope_open"](rig.store, 1) == 1
+
+    def test_outline(self) -> None:
+        """Constants and data of a module are found where they are, and its functions stay as they were."""
+        found = outline(double.double())
+        assert found.constants["control"] == double.CONTROL
+        assert found.constants["args"] == double.ARGS
+        assert found.constants["__stack_pointer"] == double.STACK_POINTER
+        assert "guest" not in found.constants
+        scratch = struct.pack("<II", double.SCRATCH, double.SCRATCH_BYTES)
+        assert found.data == ((double.CONTROL + 176, scratch),)
+        rig = Rig()
+        for name, (params, result) in double.FUNCTIONS.items():
+            kind = rig.collector[name].type(rig.store)
+            letters = {"i32": "i", "i64": "l", "f64": "d"}
+            assert "".join(letters[str(item)] for item in kind.params) == params
+            assert "".join(letters[str(item)] for item in kind.results) == result
+
+    @pytest.mark.parametrize(
+        "more",
+        ["(table 1 funcref)", "(start $f)", '(data (global.get $imported) "x")', '(data "passive")'],
+    )
+    def test_no_place(self, more: str) -> None:
+        """A module that has what nothing can be added to is refused, not broken."""
+        text = f"""(module (import "a" "b" (global $imported i32)) (memory 1) (func $f) (export "f" (func $f))
+            (data (i32.const 5) "y") {more})"""
+        with pytest.raises(ValueError, match=r"a table or a start function|not at a constant address"):
+            outline(bytes(wasmtime.wat2wasm(text)))

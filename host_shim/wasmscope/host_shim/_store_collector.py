@@ -1,0 +1,518 @@
+"""The collector in one store: its memory, calls of it from outside, and its end."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import wasmtime
+
+from wasmscope.host_shim._abi import FUNCTIONS
+from wasmscope.host_shim._control import Control, Op
+from wasmscope.host_shim._glue import NAMES, STACK_POINTER, TABLE
+from wasmscope.host_shim._guest_link import GuestLink
+from wasmscope.host_shim._modules import ENOUGH_FUEL, HOST, EngineModules, UnsuitableError
+from wasmscope.host_shim._plan import ImportPlan
+from wasmscope.host_shim._store_watch import StoreNote, note_of
+from wasmscope.host_shim._wasmtime_ffi import store_address
+from wasmscope.host_shim._wasmtime_instances import Instances
+
+if TYPE_CHECKING:
+    from wasmscope.host_shim._collector import Collectors
+    from wasmscope.host_shim._guest import Guest
+
+__all__ = ["Drained", "StoreCollector"]
+
+_FAR: Final = 1 << 62
+_BUSY: Final = 1
+_MOST_ARGS: Final = 10
+_Values = ctypes.c_int64 * (2 * _MOST_ARGS)
+_SEED: Final = struct.Struct("<4q")
+_OUT: Final = struct.Struct("<8I")
+_BLOCK: Final = struct.Struct("<8I6Q")
+_WORD: Final = struct.Struct("<Q")
+_HALF: Final = struct.Struct("<I")
+_SCRATCH: Final = struct.Struct("<II")
+# The arguments of a call that Python serves: 64 bits each.
+_SLOTS: Final = {"i": "Q", "l": "q", "d": "d", "p": "Q"}
+_ARGS: Final = tuple(struct.Struct("<" + "".join(_SLOTS[kind] for kind in FUNCTIONS[name].params)) for name in NAMES)
+
+
+class Drained(NamedTuple):
+    """What waited in the collector for a guest. A tuple, because one is made for each call from the host.
+
+    Attributes:
+        spans: Fields of OTLP's ``ScopeSpans``, each a span.
+        span_count: How many they are.
+        logs: Fields of OTLP's ``ScopeLogs``, each a log record.
+        log_count: How many they are.
+        metrics: What `StoreCollector.call` of ``drain_metrics`` wrote.
+        counters: What the guest told in its life so far: the counters of its block from `Block.SPANS_STARTED` on.
+    """
+
+    spans: bytes
+    span_count: int
+    logs: bytes
+    log_count: int
+    metrics: bytes
+    counters: tuple[int, ...] = (0,) * 6
+
+
+class _End:
+    """Owned by a store, so that it goes with it."""
+
+    def __init__(self, collectors: Collectors) -> None:
+        # With the callbacks that functions in the store point to.
+        self.collectors = collectors
+        self.key = 0
+
+    def __del__(self) -> None:
+        self.collectors.forget(self.key)
+
+
+class StoreCollector:
+    """The collector in one store. Not thread-safe, as a store is not.
+
+    Addresses are those of the collector's memory.
+
+    Attributes:
+        owner: The bridge's collectors.
+        instances: The C functions.
+        modules: The modules of its engine.
+        context: Address of the store's context; 0 once that is gone.
+        control: Address of the control block (`Control`).
+        links: The guests, by number.
+        key: The environment of its callbacks.
+        host: Address of the extern of the host function.
+        instance: Its wasmtime_instance_t.
+        places: Address of three externs: for a guest's memory, of its own, and of its table.
+        is_new: Whether nothing was made in the store since it was.
+        has_guests: Whether its functions for the first guest were given out.
+    """
+
+    def __init__(
+        self,
+        collectors: Collectors,
+        instances: Instances,
+        modules: EngineModules,
+        store: wasmtime.Store,
+        note: StoreNote,
+    ) -> None:
+        """Make the collector.
+
+        Args:
+            collectors: Those of the bridge.
+            instances: The C functions.
+            modules: The modules of the store's engine.
+            store: The store.
+            note: What is known of it.
+
+        Raises:
+            wasmtime.WasmtimeError: If the store has no room for it.
+            UnsuitableError: If it does not work.
+        """
+        self.owner = collectors
+        self.instances = instances
+        self.modules = modules
+        self._space = collectors.native.space
+        self._data = collectors.native.memory_data
+        # What the store owns must not own the store.
+        self._store = weakref.ref(store)
+        self.context = context = store_address(store)
+        self._values = _Values()
+        # Where a call puts its trap. That is taken away at once: calls may be nested.
+        self._trap = ctypes.c_void_p()
+        self._prepared = (self._values, _MOST_ARGS, ctypes.byref(self._trap))
+        self.control = modules.control
+        self.links: dict[int, GuestLink] = {}
+        self._fixed_base = 0
+        self._is_ending = False
+        self.is_new = True
+        self.has_guests = False
+        size, offset = instances.extern_size, instances.value_offset
+        # What the first guest's reader imports: the guest's memory, the collector's, the table. Then `init`, the host
+        # function, and what the collector imports.
+        self._items, self.places = instances.externs(5 + len(modules.imports))
+        self._memory = self.places + size + offset
+        self._functions: dict[str, int] = {"init": self.places + 3 * size + offset}
+        self._kept: list[Any] = [self._items]
+        self.host = self.places + 4 * size
+        end = _End(collectors)
+        end.key = self.key = instances.put_owner(context, modules.host_kind, collectors.host_callback, end, self.host)
+        collectors.enter(self.key, self)
+        try:
+            imports = at = self.host + size
+            for name in modules.imports:
+                if name == HOST:
+                    ctypes.memmove(at, self.host, size)
+                else:
+                    self._put_clock(note, at)
+                at += size
+            self.instance = self.instantiate(modules.collector, imports, len(modules.imports), 1, 1)
+            instances.export(context, self.instance, b"memory", self.places + size)
+            instances.export(context, self.instance, b"init", self.places + 3 * size)
+            if modules.is_fixed:
+                self._fixed_base = self.base
+            base = self.base
+            for address, data in (
+                *modules.data,
+                (self.control + Control.LIMIT_BODY, collectors.configuration),
+            ):
+                ctypes.memmove(base + address, data, len(data))
+            seed = collectors.settings.seed or _random_seed
+            self.call("init", *_SEED.unpack(seed()))
+        except BaseException:
+            collectors.forget(self.key)
+            raise
+
+    def _put_clock(self, note: StoreNote, to: int) -> None:
+        """Give the collector wasmtime's own clock where it can be used, else one in Python."""
+        modules, instances = self.modules, self.instances
+        clock = modules.clock
+        if self.owner.settings.clock is not None or clock is None or not note.is_watched:
+            instances.put_func(self.context, modules.clock_kind, self.owner.clock_callback, self.key, to)
+            return
+        if not note.has_wasi:
+            # The application's own, if it comes, replaces it.
+            instances.give_wasi(self.context)
+            note.has_wasi = True
+        clock.put(self.context, to)
+
+    # The end of the store.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is there."""
+        return self.context != 0
+
+    def end(self) -> None:
+        """Hear that the store is about to go."""
+        if not self._is_ending:
+            self._is_ending = True
+            self.owner.closing(self)
+
+    def lose(self) -> None:
+        """Hear that the store is gone."""
+        self._is_ending = True
+        self.context = self._fixed_base = 0
+        self.links.clear()
+
+    # The collector's memory.
+
+    @property
+    def base(self) -> int:
+        """Where the collector's memory is in the address space; asked again each time where it may move.
+
+        Raises:
+            ValueError: If the store is gone.
+        """
+        return self._fixed_base or self._find_base()
+
+    def _find_base(self) -> int:
+        if not self.context:
+            raise ValueError("the store is closed")
+        base: int = self._data(self.context, self._memory)
+        return base
+
+    def u32(self, address: int) -> int:
+        """Read a number of 32 bits."""
+        number: int = _HALF.unpack_from(self._space, self.base + address)[0]
+        return number
+
+    def u64(self, address: int) -> int:
+        """Read a number of 64 bits."""
+        number: int = _WORD.unpack_from(self._space, self.base + address)[0]
+        return number
+
+    def set_u32(self, address: int, number: int) -> None:
+        """Write a number of 32 bits."""
+        _HALF.pack_into(self._space, self.base + address, number)
+
+    def set_u64(self, address: int, number: int) -> None:
+        """Write a number of 64 bits."""
+        _WORD.pack_into(self._space, self.base + address, number)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Copy bytes.
+
+        Raises:
+            ValueError: If they are not all in the memory.
+        """
+        self._check(address, size)
+        return ctypes.string_at(self.base + address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Overwrite bytes.
+
+        Raises:
+            ValueError: If they are not all in the memory.
+        """
+        self._check(address, len(data))
+        ctypes.memmove(self.base + address, data, len(data))
+
+    def _check(self, address: int, size: int) -> None:
+        if not self.context:
+            raise ValueError("the store is closed")
+        if address + size > self.owner.native.memory_data_size(self.context, self._memory):
+            raise ValueError(f"{size} bytes at {address:#x} are not in the collector's memory")
+
+    def write_scratch(self, data: bytes) -> bool:
+        """Put bytes into the scratch area, where the next call expects them; whether there was room.
+
+        Raises:
+            wasmtime.Trap: If making room traps.
+        """
+        if self.u64(self.control) == _BUSY:
+            self.call("recover")
+        size = len(data)
+        pointer, capacity = _SCRATCH.unpack_from(self._space, self.base + self.control + Control.SCRATCH_POINTER)
+        if size > capacity:
+            if not self.call("reserve", size):
+                return False
+            pointer = self.u32(self.control + Control.SCRATCH_POINTER)
+        ctypes.memmove(self.base + pointer, data, size)
+        return True
+
+    def drain(self, number: int) -> Drained:
+        """Take what waits for a guest. Nothing is called: it can be done at any time, also in `Op.FULL`.
+
+        Args:
+            number: The guest's number.
+        """
+        block = self.links[number].block
+        values = _BLOCK.unpack_from(self._space, self.base + block)
+        spans, span_bytes, span_count, logs, log_bytes, log_count, metrics, metric_bytes = values[:8]
+        drained = Drained(
+            self.read(spans, span_bytes) if span_bytes else b"",
+            span_count,
+            self.read(logs, log_bytes) if log_bytes else b"",
+            log_count,
+            self.read(metrics, metric_bytes) if metric_bytes else b"",
+            values[8:],
+        )
+        _OUT.pack_into(self._space, self.base + block, spans, 0, 0, logs, 0, 0, metrics, 0)
+        out = self.control + Control.OUT_BYTES
+        left = max(0, self.u32(out) - span_bytes - log_bytes)
+        self.set_u32(out, left)
+        if not left:
+            self.set_u64(self.control + Control.OLDEST_NS, 0)
+        return drained
+
+    # Calls.
+
+    def call(self, name: str, *args: int) -> int:
+        """Call one of the collector's functions.
+
+        It works at any time while the store is open, but in the middle of an operation of the collector's own that
+        called the host: the collector then refuses. The store may be out of fuel and past its epoch deadline; it is
+        afterwards as before, so that the guest does not pay.
+
+        Args:
+            name: The export.
+            args: Its arguments, whole numbers.
+
+        Returns:
+            Its result, signed; 0 if it has none.
+
+        Raises:
+            ValueError: If the store is closed.
+            wasmtime.Trap: If it traps: in a guest's stack that is nearly full. What was done is done or not at all.
+            wasmtime.WasmtimeError: If it fails otherwise.
+        """
+        if not self.context:
+            raise ValueError("the store is closed")
+        function = self._functions.get(name) or self._look_up(name)
+        failure = self._charged_to_nobody(lambda: self._attempt(function, args))
+        if failure is not None:
+            raise failure
+        result: int = self._values[0]
+        kind = self.modules.results[name]
+        if kind == "i64":
+            return result
+        return ((result & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000 if kind else 0
+
+    def _charged_to_nobody(self, run: Callable[[], Exception | None]) -> Exception | None:
+        """Run something in the store as if there was no end to its fuel and time; it may be run twice."""
+        context, instances = self.context, self.instances
+        fuel = None
+        is_late = False
+        try:
+            if self.modules.counts_fuel:
+                fuel = instances.fuel(context)
+                instances.set_fuel(context, ENOUGH_FUEL)
+            failure = run()
+            if isinstance(failure, wasmtime.Trap) and failure.trap_code is wasmtime.TrapCode.INTERRUPT:
+                # The deadline has passed; when it was cannot be asked.
+                is_late = True
+                instances.set_epoch_deadline(context, _FAR)
+                failure = run()
+            return failure
+        finally:
+            if is_late:
+                instances.set_epoch_deadline(context, 0)
+            if fuel is not None:
+                instances.set_fuel(context, fuel)
+
+    def _attempt(self, function: int, args: tuple[int, ...]) -> Exception | None:
+        state: int = _WORD.unpack_from(self._space, self.base + self.control)[0]
+        # Both words of the control block at once: busy, and not waiting for the host.
+        if state == _BUSY:
+            # A trap struck inside: what it left on the stack is nobody's.
+            instances = self.instances
+            item, to = instances.externs(1)
+            instances.export(self.context, self.instance, STACK_POINTER.encode(), to)
+            instances.set_global_i32(self.context, to + instances.value_offset, self.modules.stack_pointer)
+            del item
+            failure = self._run(self._functions.get("recover") or self._look_up("recover"), ())
+            if failure is not None:
+                return failure
+        return self._run(function, args)
+
+    def _run(self, function: int, args: tuple[int, ...]) -> Exception | None:
+        values = self._values
+        for index, arg in enumerate(args):
+            values[2 * index] = arg
+        return self.instances.call_prepared(self.context, function, self._prepared, self._trap)
+
+    def instantiate(self, module: wasmtime.Module, imports: int, count: int, tables: int = 0, memories: int = 0) -> Any:
+        """Make an instance of ours: beyond what the store's limits allow to the application, and at nobody's expense.
+
+        Args:
+            module: The module. (Filling a table takes fuel, too.)
+            imports: Address of the externs that it imports.
+            count: How many they are.
+            tables: How many tables it makes.
+            memories: How many memories it makes.
+
+        Returns:
+            The wasmtime_instance_t.
+        """
+        made: list[Any] = []
+
+        def run() -> Exception | None:
+            store = self._store()
+            if store is not None:
+                note_of(store).make_room(store, 1, tables, memories)
+            try:
+                made.append(self.instances.instantiate(self.context, module, imports, count))
+            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+                return error
+            return None
+
+        failure = self._charged_to_nobody(run)
+        if failure is not None:
+            raise failure
+        return made[0]
+
+    def roll(self, instance: Any, name: str, count: int, to: int) -> None:
+        """Get functions by one that returns references to them (`wasmscope.host_shim._glue.ROLLS`).
+
+        Args:
+            instance: The instance.
+            name: Its export.
+            count: How many they are.
+            to: Address of as many externs.
+        """
+        instances, context = self.instances, self.context
+        # Where the first of them will be.
+        instances.export(context, instance, name.encode(), to)
+        function = to + instances.value_offset
+        failure = self._charged_to_nobody(lambda: instances.put_functions(context, function, count, to))
+        if failure is not None:
+            raise failure
+
+    def keep_functions(self, names: Sequence[str], items: Any, at: int) -> None:
+        """Know some of the collector's functions.
+
+        Args:
+            names: Their names.
+            items: The externs where they are.
+            at: Address of the first.
+        """
+        self._kept.append(items)
+        for name in names:
+            self._functions[name] = at + self.instances.value_offset
+            at += self.instances.extern_size
+
+    def table(self) -> int:
+        """Give the address of the extern of its table."""
+        to = self.places + 2 * self.instances.extern_size
+        self.instances.export(self.context, self.instance, TABLE.encode(), to)
+        return to
+
+    def _look_up(self, name: str) -> int:
+        items, at = self.instances.externs(1)
+        self.instances.export(self.context, self.instance, name.encode(), at)
+        self.keep_functions((name,), items, at)
+        return self._functions[name]
+
+    # Guests.
+
+    def add(
+        self,
+        plan: ImportPlan,
+        guest: Guest,
+        base: bytes,
+        *,
+        has_memory: bool = True,
+    ) -> GuestLink | None:
+        """Link a guest that is about to be instantiated; None if the store has no room for it.
+
+        To be called right after `Collectors.of`, and before anything else is made in the store.
+
+        Args:
+            plan: What it imports.
+            guest: Its live path, for what Python serves.
+            base: Packed attributes of the host for all its records.
+            has_memory: Whether it has a memory.
+        """
+        try:
+            return GuestLink(self, plan, guest, base, has_memory=has_memory)
+        except (UnsuitableError, wasmtime.WasmtimeError, wasmtime.Trap) as error:
+            self.owner.tell(f"telemetry takes the slower path, because a guest cannot be linked: {error}")
+            return None
+
+    def add_guest(self, size: int, *, has_memory: bool) -> tuple[int, int]:
+        """Have the collector count one more guest; gives its number, or -1, and the address of its block.
+
+        Args:
+            size: Length of its attributes in the scratch area.
+            has_memory: Whether it has a memory.
+        """
+        number = self.call("wasmscope_guest", int(not has_memory), size)
+        return number, self._values[2] & 0xFFFFFFFF
+
+    def charge(self, number: int, duration_s: float) -> None:
+        """Charge time in Python to the call that a guest is in."""
+        link = self.links.get(number)
+        if link is not None:
+            link.guest.charge(duration_s)
+
+    def serve(self, op: int, number: int, caller: int) -> int:
+        """Serve ``host.call``.
+
+        Args:
+            op: The `Op`.
+            number: The guest's number.
+            caller: What wasmtime passes to a callback.
+        """
+        if op < Op.BIND:
+            return self.owner.host(self, op, number)
+        link = self.links[number]
+        if op == Op.BIND:
+            return int(link.bind_early())
+        if not link.is_bound:
+            # The live path needs the memory, too.
+            link.bind_early()
+        index = op - Op.SLOW
+        args = _ARGS[index].unpack_from(self._space, self.base + self.modules.args)
+        result: int | None = getattr(link.guest, NAMES[index])(*args)
+        return result or 0
+
+
+def _random_seed() -> bytes:
+    return os.urandom(_SEED.size)
