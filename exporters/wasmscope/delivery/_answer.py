@@ -5,6 +5,7 @@ Source: https://opentelemetry.io/docs/specs/otlp/, "OTLP/gRPC Response" and "OTL
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,16 +47,16 @@ class Failed:
 Answer = Accepted | Failed
 
 
-class Transport:
+class Transport(ABC):
     """A way to an endpoint for one signal. Used by one thread."""
 
     def pack(self, body: bytes) -> bytes:
         """Make of a request what is sent, however often it is."""
         return body
 
+    @abstractmethod
     def send(self, packed: bytes, timeout_s: float) -> Answer:
         """Send once and wait for the answer, but not much longer than the timeout. Does not raise."""
-        raise NotImplementedError
 
 
 def accepted(body: bytes) -> Accepted:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
-    INVALID_SPAN,
     NonRecordingSpan,
     Span,
     SpanContext,
@@ -26,7 +25,7 @@ from wasmscope.host_shim._deliveries import Sink
 from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._packer import pack_attributes
 from wasmscope.host_shim._rejections import Rejections
-from wasmscope.host_shim._spans import LOST, GuestSpan, RunningCalls, Spans
+from wasmscope.host_shim._spans import LOST, NO_SPAN, GuestSpan, RunningCalls, Spans
 
 if TYPE_CHECKING:
     from wasmscope.host_shim._calls import CallFrame
@@ -50,7 +49,6 @@ _CONTEXT: Final = Struct("<16s8sBB6xI")
 _KEPT: Final = Struct("<16s8sBI")
 _TRACE_FLAGS: Final = 0x03
 _KNOWN_STATES: Final = 1_024
-_NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
 
 
 class CollectedSpans(Spans):
@@ -88,7 +86,7 @@ class CollectedSpans(Spans):
         if handle in (0, LOST) and self.frame is not None:
             return None
         if handle == -1:
-            return _NO_SPAN
+            return NO_SPAN
         found = self._guest.resolve("context_of", handle)
         return None if found is None else set_span_in_context(NonRecordingSpan(found))
 
@@ -400,7 +398,8 @@ class StoreCalls:
         taken = self._last = []
         for guest in self.guests.values():
             guest.fail(0, reason, None, 0)
-            self.collector.call("drain_metrics", guest.number)
+            while self.collector.call("drain_metrics", guest.number):
+                self.take()
         self.take()
         rejected = [(guest, guest.rejected()) for guest in self.guests.values()]
 

@@ -9,9 +9,8 @@ from struct import Struct
 from typing import Final
 
 import wasmtime
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import get_current
 from opentelemetry.trace import (
-    INVALID_SPAN,
     NonRecordingSpan,
     SpanKind,
     get_current_span,
@@ -27,12 +26,11 @@ from wasmscope.host_shim._deliveries import Deliveries, DeliveryName
 from wasmscope.host_shim._descriptors import CallSite, DescriptorError, read_callsite
 from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._limits import Limits
-from wasmscope.host_shim._meter import is_plain
-from wasmscope.host_shim._packed import Attributes, Packed
+from wasmscope.host_shim._packed import Packed
 from wasmscope.host_shim._packer import pack_attributes
 from wasmscope.host_shim._plan import ImportPlan
 from wasmscope.host_shim._rejections import Rejections, RejectionTotals
-from wasmscope.host_shim._spans import RunningCalls
+from wasmscope.host_shim._spans import NO_SPAN, RunningCalls
 from wasmscope.host_shim._store_watch import watch_stores
 from wasmscope.host_shim._wasmtime_ffi import Native
 
@@ -45,7 +43,6 @@ LEFT_OPEN: Final = "the span was still open when its instance was closed"
 _CONTEXT: Final = Struct("<16s8s")
 _FLAGS: Final = Struct("<4BI")
 _TRACE_FLAGS: Final = 0x03
-_NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
 # OTLP's span kinds count from "unspecified".
 _KINDS: Final = (SpanKind.INTERNAL, *SpanKind)
 
@@ -129,7 +126,7 @@ class Collecting:
         link = collector.add(plan, guest, base, has_memory=has_memory)
         if link is None:
             return None
-        collected = CollectedGuest(calls, link, self._deliveries.sink(name, guest.identity, self._decode_set))
+        collected = CollectedGuest(calls, link, self._deliveries.sink(name, guest.identity, self._packed.decode))
         guest.spans = CollectedSpans(collected, self._limits, guest.rejections, self._calls)
         return collected
 
@@ -223,7 +220,7 @@ class Collecting:
         guest = calls.guests[number].link.guest
         collector.set_u32(control + Control.ROOT_EXTRA_LENGTH, 0)
         parent_id = collector.read(control + Control.ROOT_PARENT_SPAN_ID, 8)
-        context = _NO_SPAN
+        context = NO_SPAN
         if any(parent_id):
             trace_id = collector.read(control + Control.ROOT_TRACE_ID, 16)
             flags = collector.read(control + Control.ROOT_PARENT_FLAGS, 1)[0]
@@ -248,10 +245,6 @@ class Collecting:
             collector.set_u32(control + Control.ROOT_EXTRA_LENGTH, len(extra))
         collector.write(control + Control.ROOT_TRACE_ID, result.trace_id.to_bytes(16))
         collector.write(control + Control.ROOT_DECISION, bytes((result.decision, result.trace_flags & _TRACE_FLAGS)))
-
-    def _decode_set(self, packed: bytes) -> Attributes:
-        """Decode an attribute set; what may not be in one, the collector has counted."""
-        return {key: value for key, value in self._packed.decode(packed).items() if is_plain(value)}
 
     @staticmethod
     def _bytes(collector: StoreCollector, pointer: int) -> bytes:

@@ -12,7 +12,7 @@ from wasmscope.host_shim._rejections import Rejections
 from wasmscope.host_shim._signals import ModuleIdentity, ModuleSignals, Recorder
 from wasmscope.host_shim._spans import Spans
 
-__all__ = ["GuestMeter", "is_plain"]
+__all__ = ["GuestMeter"]
 
 _OVERFLOW: Final = "otel.metric.overflow"
 _ATTRIBUTE_SET_TYPES: Final = (str, bool, int, float)
@@ -146,7 +146,7 @@ class GuestMeter(GuestReader):
             return self._overflow_set
         given: Attributes = {}
         for name, value in self._packed.decode(data).items():
-            if is_plain(value):
+            if _is_plain(value):
                 given[name] = value
             else:
                 self.rejections.add("attribute_type", name)
@@ -196,7 +196,7 @@ class GuestMeter(GuestReader):
         recorder.record(value, attributes)
 
 
-def is_plain(value: object) -> bool:
+def _is_plain(value: object) -> bool:
     """Whether a value may be in an attribute set: a string, a bool, a number, or an array of one of these."""
     if not isinstance(value, tuple):
         return isinstance(value, _ATTRIBUTE_SET_TYPES)

@@ -25,10 +25,11 @@ from wasmscope.host_shim._rejections import Rejections
 if TYPE_CHECKING:
     from wasmscope.host_shim._calls import CallFrame
 
-__all__ = ["LOST", "GuestSpan", "RunningCalls", "Spans"]
+__all__ = ["LOST", "NO_SPAN", "GuestSpan", "RunningCalls", "Spans"]
 
 # An empty Context is falsy, which the logs API takes for "the current one".
-_NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
+NO_SPAN: Final = set_span_in_context(INVALID_SPAN, Context())
+"""A context without any span."""
 
 
 LOST: Final = -2
@@ -174,7 +175,7 @@ class Spans:
         if handle in (0, LOST):
             return self._current()
         if handle == -1:
-            return _NO_SPAN
+            return NO_SPAN
         found = self._open.get(handle)
         if found is not None:
             return set_span_in_context(found.span)

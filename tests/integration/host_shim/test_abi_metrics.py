@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wasmtime
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, Sum
 
 from tests.support import packing
-from tests.support.guests import Guest
+from tests.support.guests import Guest, engine
 from tests.support.telemetry import Point, Telemetry
 from wasmscope.host_shim import Bridge, Limits
 
@@ -283,6 +284,18 @@ class TestAttributeSets:
         for name in ("c", "d"):
             assert sorted(point.value for point in points(telemetry, name)) == sorted(sets)
         assert guest.rejected() == {}
+
+    def test_as_many_when_the_store_closes(self, telemetry: Telemetry) -> None:
+        """What was measured outside of any call is there when the store is closed, however large all of it is."""
+        guest = Guest(telemetry.bridge(), store=wasmtime.Store(engine()))
+        counter = guest.instrument(COUNTER, I64, packing.instrument("c"))
+        sets = [guest.attribute_set({"key": "x" * 40, "n": number}) for number in range(2_000)]
+        for number in sets:
+            guest.abi("measure_i64", counter, number, number)
+
+        guest.store.close()
+
+        assert sorted(point.value for point in points(telemetry, "c")) == sorted(sets)
 
     def test_malformed(self, guest: Guest, telemetry: Telemetry) -> None:
         """Of a malformed set the good part is kept; it is counted once, as it is registered once."""
