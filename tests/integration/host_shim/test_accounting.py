@@ -21,8 +21,11 @@ from tests.support.telemetry import Telemetry
 from wasmscope.host_shim import Bridge, GuestInstance, ModuleUsage
 
 MS = 1_000_000
-TOLERANCE_NS = 4 * MS
-"""How far a sum may be off; all that is measured here takes 30 ms or more."""
+TOLERANCE_NS = 15 * MS
+"""How far a sum may be off: half of the least that could be charged twice or not at all, which is 30 ms.
+
+A thread that is moved to another processor is charged for filling its caches, so less than this is not certain.
+"""
 
 GUEST = f"""(module
     {abi_imports("log")}
@@ -135,8 +138,7 @@ class TestCpu:
         usage = one(bridge)
         assert near(usage.cpu_ns, costs.cpu_ns)
         assert costs.cpu_ns > 40 * MS
-        assert near(usage.host_ns, 50 * MS, 45 * MS) if known else usage.host_ns == 0
-        assert usage.host_ns >= 50 * MS or not known
+        assert 50 * MS <= usage.host_ns <= costs.wall_ns if known else usage.host_ns == 0
 
     def test_busy_host(self, bridge: Bridge, iterations: int) -> None:
         """CPU time of a host function that the bridge knows is not the guest's; one it does not know is."""
@@ -179,7 +181,7 @@ class TestCpu:
             instance = bridge.instantiate(linker, wasmtime.Store(engine()), compiled(text), name="guest")
 
         usage = one(bridge)
-        assert near(usage.cpu_ns, costs.cpu_ns, 15 * MS)
+        assert near(usage.cpu_ns, costs.cpu_ns)
         assert usage.cpu_ns > 20 * MS
         assert (usage.calls, usage.instances) == (0, 1)
         instance.close()
@@ -315,7 +317,7 @@ class TestTelemetry:
 
         usage = one(bridge)
         assert usage.telemetry_ns >= 80 * MS
-        assert near(usage.cpu_ns, costs.cpu_ns, 8 * MS)
+        assert near(usage.cpu_ns, costs.cpu_ns)
         assert usage.cpu_ns <= costs.cpu_ns
 
     def test_busy(self, bridge: Bridge, telemetry: Telemetry, iterations: int) -> None:
