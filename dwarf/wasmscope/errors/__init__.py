@@ -4,6 +4,8 @@
 
     WasmscopeError
     ├── ModuleFormatError    bytes that are not a WebAssembly module we can read
+    ├── DebugInfoError       debug information (DWARF, a source map) that cannot be read or does not fit the module
+    ├── CoreDumpError        bytes that are not a core dump we can read
     ├── AbiError             a module imports a wasmscope function or version that this host does not have
     ├── LinkError            a module imports something that nobody defines
     ├── ExportError          a module has no such export, or it cannot be called that way
@@ -18,6 +20,8 @@ from __future__ import annotations
 __all__ = [
     "AbiError",
     "ConfigurationError",
+    "CoreDumpError",
+    "DebugInfoError",
     "ExportError",
     "LinkError",
     "ModuleFormatError",
@@ -34,6 +38,22 @@ class WasmscopeError(Exception):
 
 class ModuleFormatError(WasmscopeError):
     """Bytes are not a WebAssembly module, or end in the middle of one.
+
+    Attributes:
+        offset: Where in the file, in bytes, or None if that means nothing.
+    """
+
+    def __init__(self, message: str, *, offset: int | None = None) -> None:
+        super().__init__(message if offset is None else f"{message} (at byte {offset:#x})")
+        self.offset = offset
+
+
+class DebugInfoError(WasmscopeError):
+    """Debug information cannot be read, needs more than it is allowed, or belongs to another module."""
+
+
+class CoreDumpError(WasmscopeError):
+    """Bytes are not a core dump, or one that no known dialect explains to the last byte.
 
     Attributes:
         offset: Where in the file, in bytes, or None if that means nothing.
