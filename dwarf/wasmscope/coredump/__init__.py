@@ -17,6 +17,7 @@ from wasmscope.coredump._dump import (
     DumpValue,
     ValueKind,
 )
+from wasmscope.coredump._reader import is_core_dump, read
 
 __all__ = [
     "CoreDump",
@@ -29,4 +30,6 @@ __all__ = [
     "DumpThread",
     "DumpValue",
     "ValueKind",
+    "is_core_dump",
+    "read",
 ]

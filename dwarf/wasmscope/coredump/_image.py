@@ -21,7 +21,7 @@ from wasmscope.coredump._dump import (
     DumpValue,
     ValueKind,
 )
-from wasmscope.coredump._stacks import MAX_FRAMES
+from wasmscope.coredump._stacks import MAX_FRAMES, MAX_VALUES
 
 __all__ = ["is_image", "read_image"]
 
@@ -43,7 +43,7 @@ def is_image(data: memoryview) -> bool:
         if position + _FRAME_BYTES > end:
             return False
         position += _FRAME_BYTES + _WORD_BYTES * struct.unpack_from("<I", data, position + _WORD_BYTES)[0]
-    return position == end
+    return position == end <= MAX_VALUES * _WORD_BYTES
 
 
 def read_image(data: memoryview) -> CoreDump:

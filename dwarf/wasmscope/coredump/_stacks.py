@@ -8,9 +8,10 @@ from typing import Final
 from wasmscope.coredump._dialect import Dialect
 from wasmscope.coredump._dump import DumpFrame, DumpThread, DumpValue, ValueKind
 from wasmscope.errors import CoreDumpError, ModuleFormatError
-from wasmscope.wasm import Cursor, Section
+from wasmscope.wasm import Section
+from wasmscope.wasm._cursor import Cursor
 
-__all__ = ["MAX_FRAMES", "Stacks", "expect_version", "index_or_none", "read_stacks"]
+__all__ = ["MAX_FRAMES", "MAX_VALUES", "Stacks", "expect_version", "index_or_none", "read_stacks"]
 
 _UNKNOWN_INDEX: Final = 0xFFFF_FFFF
 """What wasmtime writes for a memory or global that is not in the dump."""
@@ -27,7 +28,7 @@ _MISSING_VALUE: Final = DumpValue(ValueKind.MISSING, None)
 # A frame of six bytes and a value of one become objects of a hundred bytes and more. The deepest real stacks have some
 # ten thousand frames.
 MAX_FRAMES: Final = 200_000
-_MAX_VALUES: Final = 2_000_000
+MAX_VALUES: Final = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def read_stacks(data: memoryview, sections: tuple[Section, ...]) -> Stacks:
 
 
 def _cursor(data: memoryview, section: Section) -> Cursor:
-    return Cursor(data, section.offset, section.offset + section.size, "corestack section")
+    return Cursor(data, section.offset, section.end, "corestack section")
 
 
 class _Reader:
@@ -123,7 +124,7 @@ class _Reader:
     def __init__(self, layout: _Layout) -> None:
         self._layout = layout
         self._frames_left = MAX_FRAMES
-        self._values_left = _MAX_VALUES
+        self._values_left = MAX_VALUES
 
     def thread(self, cursor: Cursor) -> DumpThread:
         """Read a stack that fills its section."""
@@ -155,7 +156,7 @@ class _Reader:
     def _values(self, cursor: Cursor, count: int) -> tuple[DumpValue, ...]:
         self._values_left -= count
         if self._values_left < 0:
-            raise cursor.error(f"more than {_MAX_VALUES:,} locals and operands, which is more than is read")
+            raise cursor.error(f"more than {MAX_VALUES:,} locals and operands, which is more than is read")
         return tuple(self._value(cursor) for _ in range(count))
 
     def _value(self, cursor: Cursor) -> DumpValue:
