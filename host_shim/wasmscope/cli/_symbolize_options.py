@@ -6,7 +6,6 @@ Read by hand, because loading argparse takes as long as answering an address.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from wasmscope.cli._exits import USAGE, CommandError
@@ -53,7 +52,6 @@ examples:
 """
 
 
-@dataclass(slots=True)
 class SymbolizeOptions:
     """What ``wasmscope symbolize`` was asked for.
 
@@ -70,7 +68,7 @@ class SymbolizeOptions:
         columns: Whether to show columns.
         json: Whether to write JSON lines.
         source_lines: How many lines of source to show before and after each place; None for no source.
-        source_map_paths: (FROM, TO) beginnings of paths.
+        moved_paths: (FROM, TO) beginnings of paths.
         debug_file: Where the debug information is, or None.
         debug_path: Folders to look in for debug files; None for the environment's.
         debuginfod_urls: Servers to ask.
@@ -78,24 +76,19 @@ class SymbolizeOptions:
         help: Whether only help was asked for.
     """
 
-    modules: list[str] = field(default_factory=list[str])
-    words: list[str] = field(default_factory=list[str])
-    kind: AddressKind = AddressKind.FILE
-    addresses: bool = False
-    functions: bool = False
-    inlines: bool = False
-    pretty: bool = False
-    basenames: bool = False
-    demangle: bool = False
-    columns: bool = False
-    json: bool = False
-    source_lines: int | None = None
-    source_map_paths: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    debug_file: str | None = None
-    debug_path: list[str] | None = None
-    debuginfod_urls: list[str] = field(default_factory=list[str])
-    source_map: str | None = None
-    help: bool = False
+    def __init__(self) -> None:
+        """Ask for nothing yet."""
+        self.modules: list[str] = []
+        self.words: list[str] = []
+        self.kind = AddressKind.FILE
+        self.addresses = self.functions = self.inlines = self.pretty = False
+        self.basenames = self.demangle = self.columns = self.json = self.help = False
+        self.source_lines: int | None = None
+        self.moved_paths: list[tuple[str, str]] = []
+        self.debug_file: str | None = None
+        self.debug_path: list[str] | None = None
+        self.debuginfod_urls: list[str] = []
+        self.source_map: str | None = None
 
 
 def _fail(message: str) -> NoReturn:
@@ -140,7 +133,7 @@ def _map(options: SymbolizeOptions, value: str) -> None:
     start, mark, to = value.partition("=")
     if not start or not mark:
         _fail(f"--map {value!r} is not FROM=TO")
-    options.source_map_paths.append((start, to))
+    options.moved_paths.append((start, to))
 
 
 def _debug_path(options: SymbolizeOptions, value: str) -> None:

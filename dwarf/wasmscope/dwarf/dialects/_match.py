@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from wasmscope.wasm import Address
 
 __all__ = ["Dialect", "Match"]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A frame of a stack trace, as some engine prints it.
 
     Attributes:
@@ -36,8 +35,7 @@ class Match:
     dialect: str
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(NamedTuple):
     """How one family of engines writes a frame.
 
     Attributes:

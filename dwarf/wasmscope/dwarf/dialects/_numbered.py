@@ -50,8 +50,8 @@ _INDEXES = (
     ("unknown(function index:", ")"),  # Proxy-Wasm
     ("$f", ""),  # WAMR
 )
-# Under a frame, with WASMTIME_BACKTRACE_DETAILS: 20 columns and the place, 14 and an inlined function's name. In a chain
-# of causes the whole backtrace is shifted.
+# Under a frame, with WASMTIME_BACKTRACE_DETAILS: 20 columns and the place, 14 and an inlined function's name. In a
+# chain of causes the whole backtrace is shifted.
 _DETAIL = re.compile(r"[ \t]{18,40}at \S|[ \t]{12,34}- \S")
 
 
