@@ -20,6 +20,7 @@ OpenTelemetry for WebAssembly guests.
 
 commands:
   run [OPTIONS] MODULE [ARGS...]   run a module and show what it logs, measures and traces
+  symbolize -e MODULE [ADDRESS...] find functions, files and lines of addresses, or in pasted stack traces
 
 options:
   -h, --help                       show this, or the help of a command
@@ -42,7 +43,16 @@ def _run(arguments: Sequence[str]) -> int:
     return run(options)
 
 
-_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {"run": _run}
+def _symbolize(arguments: Sequence[str]) -> int:
+    from wasmscope.cli._symbolize import symbolize
+
+    return symbolize(arguments)
+
+
+_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
+    "run": _run,
+    "symbolize": _symbolize,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from wasmscope.cli._symbolize_options import SymbolizeOptions
     from wasmscope.dwarf import Frame
+    from wasmscope.dwarf.dialects import Match
     from wasmscope.wasm import Address
 
     Source = Callable[[str, int], Sequence[tuple[int, str]]]
     """Gives (number, text) of the lines around a line of a file; nothing if it cannot be read."""
 
-__all__ = ["AnswerFormat", "frames_as_json", "printable"]
+__all__ = ["AnswerFormat", "JsonFormat", "printable"]
 
 _NO_FRAME: Final = "??:0\n"
 
@@ -113,10 +114,60 @@ class AnswerFormat:
         ]
 
 
-def frames_as_json(frames: Sequence[Frame], source: Source | None = None) -> list[dict[str, object]]:
-    """Give frames as JSON has them; ``docs/symbolizer.md`` describes it."""
-    return [
-        {
+class JsonFormat:
+    """Answers as JSON lines; ``docs/symbolizer.md`` describes them."""
+
+    def __init__(self, source: Source | None = None) -> None:
+        """Choose.
+
+        Args:
+            source: Where lines of source come from; None for no source.
+        """
+        from json import JSONEncoder
+
+        self._encode = JSONEncoder(separators=(",", ":")).encode
+        self._source = source
+
+    def place(self, address: Address, code_offset: int | None, module: str | None, frames: Sequence[Frame]) -> str:
+        """Give the answer for an address.
+
+        Args:
+            address: As it was asked for.
+            code_offset: The same as an offset in the code section's contents; None if it is in no code.
+            module: What the module is called.
+            frames: What is there, the innermost first.
+        """
+        return self._line({**_address(address), "code_offset": code_offset, "module": module}, frames)
+
+    def match(self, match: Match, frames: Sequence[Frame]) -> str:
+        """Give a frame that was found in text, and the answer for it."""
+        address: dict[str, object] = (
+            {"address": None, "kind": None} if match.address is None else _address(match.address)
+        )
+        return self._line(
+            {
+                **address,
+                "dialect": match.dialect,
+                "module": match.module,
+                "function_index": match.function_index,
+                "function": match.function_name,
+            },
+            frames,
+        )
+
+    def call(self, thread: str, address: Address, module: str | None, frames: Sequence[Frame]) -> str:
+        """Give a call in a core dump, and the answer for it."""
+        return self._line({"thread": thread, **_address(address), "module": module}, frames)
+
+    def no_address(self, text: str) -> str:
+        """Answer what is no address."""
+        return self._encode({"error": "this is no address", "text": text}) + "\n"
+
+    def _line(self, about: dict[str, object], frames: Sequence[Frame]) -> str:
+        return self._encode({**about, "frames": [self._frame(frame) for frame in frames]}) + "\n"
+
+    def _frame(self, frame: Frame) -> dict[str, object]:
+        fields: dict[str, object] = {
             "function": frame.function,
             "linkage_name": frame.linkage_name,
             "function_index": frame.function_index,
@@ -125,11 +176,12 @@ def frames_as_json(frames: Sequence[Frame], source: Source | None = None) -> lis
             "column": frame.column,
             "inlined": frame.is_inlined,
             "origin": frame.origin.value,
-            **(
-                {"source": [{"line": number, "text": text} for number, text in source(frame.file, frame.line)]}
-                if source is not None and frame.file is not None and frame.line
-                else {}
-            ),
         }
-        for frame in frames
-    ]
+        if self._source is not None and frame.file is not None and frame.line:
+            lines = self._source(frame.file, frame.line)
+            fields["source"] = [{"line": number, "text": text} for number, text in lines]
+        return fields
+
+
+def _address(address: Address) -> dict[str, object]:
+    return {"address": f"0x{address.offset:x}", "kind": address.kind.value, "function_index": address.function}

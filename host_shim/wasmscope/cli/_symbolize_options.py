@@ -215,8 +215,6 @@ def parse(arguments: Sequence[str]) -> SymbolizeOptions:
                 _fail(f"there is no option {word!r}")
         else:
             _short(options, word, value_of)
-    if not options.modules and not options.help:
-        _fail("which module? name it with -e")
     return options
 
 
