@@ -134,9 +134,7 @@ class _Run:
             else:
                 rest += after
                 if len(rest) > _CHUNK_BYTES:
-                    raise CommandError(
-                        "a line of a megabyte is no address; leave - out to filter text", exit_code=USAGE
-                    )
+                    raise CommandError("a line of a megabyte is no address; is this text?", exit_code=USAGE)
             chunk = os.read(file, _CHUNK_BYTES)
         if rest:
             _write(self._lines(module, [rest]))

@@ -114,8 +114,8 @@ class NamedModule:
             what = f"0x{match.address.offset:x}" if match.address else "it"
             who = match.function_name if match.function_index is None else f"function {match.function_index}"
             say(
-                f"wasmscope: {printable(self.path)}: {what} is not in {printable(str(who))} here, as the trace says; is this "
-                "the module that ran?"
+                f"wasmscope: {printable(self.path)}: {what} is not in {printable(str(who))} here, as the trace "
+                "says; is this the module that ran?"
             )
 
 
