@@ -12,7 +12,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeGuard
 
 from wasmscope.errors import DebugInfoError
 
@@ -30,8 +30,6 @@ _DIGITS: Final = bytes(
     for character in range(256)
 )
 _MAX_SHIFT: Final = 30  # of a number's last digit
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +159,7 @@ def _parse(data: bytes) -> dict[str, Any]:
         # Its message may quote the whole document, but for the class that says where.
         where = f" at character {error.pos:,}: {error.msg}" if isinstance(error, json.JSONDecodeError) else ""
         raise DebugInfoError(f"the source map is not JSON{where}; was its file cut off?") from None
-    if not isinstance(document, dict) or ("mappings" not in document and "sections" not in document):
+    if not _is_object(document) or ("mappings" not in document and "sections" not in document):
         raise DebugInfoError("this is JSON, and not a source map: it has no mappings")
     if document.get("version") != 3:
         raise DebugInfoError("the source map is not of version 3")
@@ -173,13 +171,13 @@ def _add_sections(columns: _Columns, sections: Any) -> None:
 
     Source: https://tc39.es/ecma426/#sec-index-source-map
     """
-    for number, section in enumerate(_list_of(dict, sections, "sections")):
+    for number, section in enumerate(_checked(sections, "sections", (dict,))):
         offset, part = section.get("offset"), section.get("map")
         if number >= _MAX_SECTIONS:
             raise DebugInfoError(f"the source map has more than {_MAX_SECTIONS:,} sections")
-        if not isinstance(part, dict) or "mappings" not in part:
+        if not _is_object(part) or "mappings" not in part:
             raise DebugInfoError(f"the source map's section {number} has no map in it; sections elsewhere are not read")
-        line, column = (offset.get("line"), offset.get("column")) if isinstance(offset, dict) else (None, None)
+        line, column = (offset.get("line"), offset.get("column")) if _is_object(offset) else (None, None)
         if type(line) is not int or type(column) is not int or not 0 <= column < 1 << 32:
             raise DebugInfoError(f"the source map's section {number} does not say where it begins")
         if line == 0:  # there is no other in a binary file
@@ -208,7 +206,7 @@ class _Columns:
         """
         source_base, name_base = len(self.sources), len(self.names)
         self._add_sources(document)
-        self.names.extend(_clean(n) for n in _list_of(str, document.get("names"), "names"))
+        self.names.extend(_clean(n) for n in _checked(document.get("names"), "names", (str,)))
         mappings = document["mappings"]
         if not isinstance(mappings, str):
             raise DebugInfoError("the source map's mappings are no text")
@@ -233,9 +231,9 @@ class _Columns:
         root = _clean(root).rstrip("/") + "/" if isinstance(root, str) and root else ""
         sources = [
             None if source is None else _join(root, _clean(source))
-            for source in _list_of((str, type(None)), document.get("sources"), "sources")
+            for source in _texts(document.get("sources"), "sources")
         ]
-        contents = _list_of((str, type(None)), document.get("sourcesContent"), "sourcesContent")
+        contents = _texts(document.get("sourcesContent"), "sourcesContent")
         self.sources.extend(sources)
         for source, content in zip(sources, contents, strict=False):
             if source is not None and content is not None:
@@ -309,13 +307,20 @@ def _broken(why: str) -> DebugInfoError:
     return DebugInfoError(f"the source map's mappings are broken: {why}")
 
 
-def _list_of(kind: type[_T] | tuple[type[_T], ...], values: Any, what: str) -> list[_T]:
-    """Check that something is a list of that kind of values; null and nothing are an empty one."""
-    if values is None:
-        return []
-    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _texts(values: Any, what: str) -> list[str | None]:
+    return _checked(values, what, (str, type(None)))
+
+
+def _checked(values: Any, what: str, kinds: tuple[type, ...]) -> list[Any]:
+    """Check that something is a list of these kinds of values; null and nothing are an empty one."""
+    found: list[Any] = [] if values is None else values
+    if type(found) is not list or not all(isinstance(value, kinds) for value in found):
         raise DebugInfoError(f"the source map's {what} are not what the format says")
-    return values
+    return found
 
 
 def _join(root: str, source: str) -> str:
