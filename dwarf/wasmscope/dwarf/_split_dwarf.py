@@ -102,8 +102,8 @@ def _ids_of_units(data: memoryview, abbreviations: bytes) -> frozenset[int]:
             _, _, table, address_size = unpack_from("<IHIB", data, start)
             unit = Cursor(data, start + 11, start + 4 + length, _INFO)
             number = _gnu_dwo_id(unit, Cursor(abbreviations, table, len(abbreviations), _ABBREVIATIONS), address_size)
-            if number is not None:
-                found.add(number)
+            # One unit is all that such a file has: units of types are in a section of their own.
+            return frozenset() if number is None else frozenset((number,))
         start += 4 + length
     return frozenset(found)
 
