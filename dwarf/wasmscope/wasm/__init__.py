@@ -1,24 +1,75 @@
 """WebAssembly's binary format, read with the standard library alone.
 
+What each start needs is loaded at once and made of named tuples; the rest, and with it ``dataclasses``, which takes as
+long to load as all of this, when it is asked for.
+
 Source: https://webassembly.github.io/spec/core/binary/
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from wasmscope.wasm._address import Address, AddressKind
-from wasmscope.wasm._kind import FileFormat, FileKind, identify
-from wasmscope.wasm._module import Export, Import, Module, Section
-from wasmscope.wasm._types import FunctionType
+from wasmscope.wasm._module import Module
+from wasmscope.wasm._section import Section
+
+if TYPE_CHECKING:
+    from wasmscope.wasm._bodies import Bodies, Body
+    from wasmscope.wasm._exports import Export
+    from wasmscope.wasm._imports import Import
+    from wasmscope.wasm._kind import FileFormat, FileKind, identify
+    from wasmscope.wasm._names import Names
+    from wasmscope.wasm._notes import Producer, Producers
+    from wasmscope.wasm._types import FunctionType, GlobalType, Limits, MemoryType, TableType
 
 __all__ = [
     "Address",
     "AddressKind",
+    "Bodies",
+    "Body",
     "Export",
     "FileFormat",
     "FileKind",
     "FunctionType",
+    "GlobalType",
     "Import",
+    "Limits",
+    "MemoryType",
     "Module",
+    "Names",
+    "Producer",
+    "Producers",
     "Section",
+    "TableType",
     "identify",
 ]
+
+_LATE: Final = {
+    "Bodies": "_bodies",
+    "Body": "_bodies",
+    "Export": "_exports",
+    "FileFormat": "_kind",
+    "FileKind": "_kind",
+    "FunctionType": "_types",
+    "GlobalType": "_types",
+    "Import": "_imports",
+    "Limits": "_types",
+    "MemoryType": "_types",
+    "Names": "_names",
+    "Producer": "_notes",
+    "Producers": "_notes",
+    "TableType": "_types",
+    "identify": "_kind",
+}
+"""What is loaded when it is asked for, by the module that has it."""
+
+
+def __getattr__(name: str) -> object:
+    module = _LATE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
