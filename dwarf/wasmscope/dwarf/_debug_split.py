@@ -151,13 +151,12 @@ def _joined(module: Module, keeps: Callable[[Section], bool], *appended: bytes) 
 def _pieces(module: Module, keeps: Callable[[Section], bool]) -> Iterator[memoryview]:
     """Give the file's header, and the sections with their frames, as they are in the file."""
     data = memoryview(module.data)
-    yield data[:_HEADER_BYTES]
-    start = _HEADER_BYTES
+    start = module.start + _HEADER_BYTES
+    yield data[module.start : start]
     for section in module.sections:
-        end = section.offset + section.size
         if keeps(section):
-            yield data[start:end]
-        start = end
+            yield data[start : section.end]
+        start = section.end
 
 
 def _custom(name: str, contents: bytes) -> bytes:
