@@ -14,7 +14,16 @@ from wasmscope.errors import DebugInfoError, ModuleFormatError
 from wasmscope.wasm import Module
 
 RUNNABLE = bytes(wasmtime.wat2wasm('(module (func (export "f") (result i32) (i32.const 42)))'))
-NAMES = [".debug_info", ".debug_line", "reloc..debug_info", "reloc.CODE", "linking", "name", "producers", "build_id"] + [
+NAMES = [
+    ".debug_info",
+    ".debug_line",
+    "reloc..debug_info",
+    "reloc.CODE",
+    "linking",
+    "name",
+    "producers",
+    "build_id",
+] + [
     "external_debug_info",
     "sourceMappingURL",
     "target_features",
@@ -107,7 +116,9 @@ def test_parts_belong_together(data: bytes) -> None:
 
 
 @given(
-    modules(), st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=8), st.none() | st.integers(0, 999)
+    modules(),
+    st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=8),
+    st.none() | st.integers(0, 999),
 )
 def test_mutated(data: bytes, changes: list[tuple[int, int]], cut: int | None) -> None:
     """Of bytes that are a module by chance only, what is made has the same code; the rest is refused in words."""

@@ -141,7 +141,9 @@ def _is_build_id(section: Section) -> bool:
 
 def _is_strippable(section: Section) -> bool:
     name = section.name
-    return section.id == _CUSTOM and (name.startswith((".debug_", "reloc.")) or name in ("linking", "name", "producers"))
+    return section.id == _CUSTOM and (
+        name.startswith((".debug_", "reloc.")) or name in ("linking", "name", "producers")
+    )
 
 
 def _joined(module: Module, keeps: Callable[[Section], bool], *appended: bytes) -> bytes:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from threading import Thread
 from time import monotonic
-from typing import BinaryIO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from wasmscope.dwarf._build_ids import new_file, store_path
 from wasmscope.dwarf._local_files import shown

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from wasmscope.dwarf._frame import Origin
-from wasmscope.dwarf._health import Verdict
-
 if TYPE_CHECKING:
-    from wasmscope.dwarf._examination import DebugFile, Examination
+    from wasmscope.dwarf._examination import Examination
 
 __all__ = ["Finding", "Severity", "find"]
 

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from wasmscope.cli._exits import CANNOT_RUN, NOT_FOUND, CommandError
 from wasmscope.errors import ModuleFormatError
-from wasmscope.wasm import Component, Module, open_binary
+from wasmscope.wasm import Module
 
-__all__ = ["open_file", "open_module"]
+__all__ = ["open_module"]
+
+_T = TypeVar("_T")
 
 
-def open_file(path: str) -> Module | Component:
-    """Open a module or a component.
+def open_module(path: str) -> Module:
+    """Open a core module.
 
     Args:
         path: Where it is.
 
     Raises:
         CommandError: If it cannot be read.
-        ModuleFormatError: If it is neither.
+        ModuleFormatError: If it is no core module.
     """
+    return _opened(path, Module.open)
+
+
+def _opened(path: str, opener: Callable[[str], _T]) -> _T:
     try:
-        return open_binary(path)
+        return opener(path)
     except ModuleFormatError as error:
         raise ModuleFormatError(f"{path}: {error}") from None
     except FileNotFoundError:
@@ -36,22 +45,3 @@ def open_file(path: str) -> Module | Component:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise CommandError(f"{path}: cannot be read: {reason}", exit_code=CANNOT_RUN) from None
-
-
-def open_module(path: str) -> Module:
-    """Open a core module.
-
-    Args:
-        path: Where it is.
-
-    Raises:
-        CommandError: If it cannot be read.
-        ModuleFormatError: If it is no core module.
-    """
-    found = open_file(path)
-    if isinstance(found, Module):
-        return found
-    found.close()
-    raise ModuleFormatError(
-        f"{path}: this is a component; this works on core modules, before a component is made of them"
-    )

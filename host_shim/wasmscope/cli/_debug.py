@@ -17,8 +17,7 @@ from wasmscope.cli._output_file import is_same_file, write_file
 from wasmscope.cli._parser import Parser, parser_for
 from wasmscope.cli._progress import Progress
 from wasmscope.cli._streams import say, write_out
-from wasmscope.dwarf import add_build_id, content_id, has_dwarf, split_module, store_path, strip_module
-from wasmscope.errors import ModuleFormatError
+from wasmscope.dwarf import add_build_id, content_id, has_dwarf, is_dwarf, split_module, store_path, strip_module
 from wasmscope.wasm import Module
 
 __all__ = ["debug"]
@@ -57,7 +56,7 @@ examples:
   wasmscope debug add-id --in-place app.wasm
   wasmscope debug add-id app.wasm -o app.id.wasm --id 0123456789abcdef
 """
-_MIN_ID_BYTES: Final = 2  # the first is a folder in a store
+_MIN_ID_BYTES: Final = 2  # one names a folder of a store, one a file
 _MAX_ID_BYTES: Final = 64
 
 
@@ -140,7 +139,9 @@ def add_id_parser() -> Parser:
     which.add_argument("--id", metavar="HEX", help="this one instead of a hash: 2 to 64 bytes, or a UUID")
     which.add_argument("--uuid", action="store_true", help="a random one instead of a hash")
     parser.add_argument(
-        "--replace", action="store_true", help="if it has another, replace it; debug files with the old one no longer fit"
+        "--replace",
+        action="store_true",
+        help="if it has another, replace it; debug files with the old one no longer fit",
     )
     return parser
 
@@ -301,17 +302,25 @@ def _same_code(one: Module, other: Module) -> bool:
 def _place_in_store(store: str, build_id: bytes, debug: bytes) -> str:
     """Give a debug file's place in a store, and make its folder; refuse to put it in place of another build's."""
     place = store_path(store, build_id)
+    if place is None:
+        raise CommandError(
+            f"{store}: a build id of {len(build_id)} bytes has no place in a store; give the module another: "
+            "wasmscope debug add-id --replace",
+            exit_code=CANNOT_RUN,
+        )
     folder = Path(place).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"{folder}: cannot be made: {error.strerror}", exit_code=OWN_FAILURE) from None
-    if Path(place).exists() and _dwarf_of(open_module(place)) != _dwarf_of(Module(debug)):
-        raise CommandError(
-            f"{place}: there is the debug file of another build with this build id; give each build its own, or remove "
-            "that file",
-            exit_code=CANNOT_RUN,
-        )
+    if Path(place).exists():
+        with open_module(place) as there:
+            if _dwarf_of(there) != _dwarf_of(Module(debug)):
+                raise CommandError(
+                    f"{place}: there is the debug file of another build with this build id; give each build its own, "
+                    "or remove that file",
+                    exit_code=CANNOT_RUN,
+                )
     return place
 
 

@@ -62,9 +62,7 @@ class TestStrip:
         """DWARF and relocations of it go; order and unknown sections stay."""
         before = module(INFO, TYPE, UNKNOWN, FUNCTION, CODE, RELOCATIONS, LINE, LINKING, NAME, PRODUCERS, BUILD_ID)
 
-        assert strip_module(Module(before)) == module(
-            TYPE, UNKNOWN, FUNCTION, CODE, LINKING, NAME, PRODUCERS, BUILD_ID
-        )
+        assert strip_module(Module(before)) == module(TYPE, UNKNOWN, FUNCTION, CODE, LINKING, NAME, PRODUCERS, BUILD_ID)
 
     def test_everything(self) -> None:
         """All that neither the runtime nor anybody's own tool reads goes; the build id stays."""
