@@ -23,6 +23,7 @@ _CUSTOM: Final = 0
 _HEADER_BYTES: Final = 8
 _BUILD_ID: Final = "build_id"
 _EXTERNAL: Final = "external_debug_info"
+_STRIPPED_WITH_ALL: Final = frozenset({"linking", "name", "producers"})
 _KEPT_WITHOUT_CODE: Final = frozenset({_BUILD_ID, "name", "producers"})
 
 
