@@ -20,6 +20,8 @@ OpenTelemetry for WebAssembly guests.
 
 commands:
   run [OPTIONS] MODULE [ARGS...]   run a module and show what it logs, measures and traces
+  doctor [OPTIONS] MODULE          say whether a module's debug information can be trusted
+  debug split|strip|add-id         make the module to ship, and the debug information to keep
   symbolize -e MODULE [ADDRESS...] find functions, files and lines of addresses, or in pasted stack traces
 
 options:
@@ -43,6 +45,18 @@ def _run(arguments: Sequence[str]) -> int:
     return run(options)
 
 
+def _debug(arguments: Sequence[str]) -> int:
+    from wasmscope.cli._debug import debug
+
+    return debug(arguments)
+
+
+def _doctor(arguments: Sequence[str]) -> int:
+    from wasmscope.cli._doctor import doctor
+
+    return doctor(arguments)
+
+
 def _symbolize(arguments: Sequence[str]) -> int:
     from wasmscope.cli._symbolize import symbolize
 
@@ -50,6 +64,8 @@ def _symbolize(arguments: Sequence[str]) -> int:
 
 
 _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
+    "debug": _debug,
+    "doctor": _doctor,
     "run": _run,
     "symbolize": _symbolize,
 }
