@@ -60,16 +60,23 @@ def read_modules(cursor: Cursor) -> tuple[str, ...]:
             names.append(cursor.name())
         _expect_end(cursor, "the last module")
     except ModuleFormatError:
-        # WasmEdge up to 0.15 writes its one module's name without the length.
         cursor.position = start
-        if not (cursor.take_if(1) and cursor.take_if(0)):
+        name = _name_without_length(cursor)
+        if name is None:
             raise
-        try:
-            return (cursor.take(cursor.end - cursor.position).decode(),)
-        except UnicodeDecodeError:
-            cursor.position = start
-            raise
+        return (name,)
     return tuple(names)
+
+
+def _name_without_length(cursor: Cursor) -> str | None:
+    """Read the one module of a dump by WasmEdge up to 0.15, which does not write how long its name is."""
+    if not (cursor.take_if(1) and cursor.take_if(0)):
+        return None
+    try:
+        name = cursor.take(cursor.end - cursor.position).decode()
+    except UnicodeDecodeError:
+        return None
+    return name if name.isprintable() else None
 
 
 def read_instances(cursor: Cursor) -> tuple[DumpInstance, ...]:

@@ -27,5 +27,5 @@ class Dialect(Enum):
     """As `WASMGDB`, and frames do not say which instance was running: xtuc/wasm-coredump 0.1, WasmEdge 0.14 for
     wasmgdb."""
     MEMORY_IMAGE = "memory-image"
-    """xtuc/wasm-coredump in 2022: the bytes of the memory and nothing else, with the frames at their beginning. Frames do not
-    say where in their function they were, and all their locals have 32 bits."""
+    """xtuc/wasm-coredump in 2022: the bytes of the memory and nothing else, with the frames at their beginning.
+    Frames do not say where in their function they were, and all their locals have 32 bits."""

@@ -43,7 +43,7 @@ def is_image(data: memoryview) -> bool:
         if position + _FRAME_BYTES > end:
             return False
         position += _FRAME_BYTES + _WORD_BYTES * struct.unpack_from("<I", data, position + _WORD_BYTES)[0]
-    return position == end <= MAX_VALUES * _WORD_BYTES
+    return bool(position == end <= MAX_VALUES * _WORD_BYTES)
 
 
 def read_image(data: memoryview) -> CoreDump:

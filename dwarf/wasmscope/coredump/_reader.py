@@ -43,22 +43,26 @@ def is_core_dump(data: bytes | bytearray | memoryview | mmap) -> bool:
     Args:
         data: The file, or as much of its beginning as there is.
     """
-    view = memoryview(data)
-    header = bytes(view[:_HEADER_BYTES])
-    if header != b"\0asm\1\0\0\0":
-        return is_image(view)
-    cursor = Cursor(view, _HEADER_BYTES, len(view), "")
-    try:
-        for _ in range(_LOOKED_AT):
-            if cursor.is_at_end:
-                break
-            number, size = cursor.byte(), cursor.u32()
-            end = cursor.position + size
-            if number == _CUSTOM and _is_name(cursor, (b"core", b"corestack")):
-                return True
-            cursor.position = end
-    except ModuleFormatError:
-        pass
+    # Views are released at once, so that a mapped file can be closed.
+    with memoryview(data) as view:
+        header = bytes(view[:_HEADER_BYTES])
+        if header != b"\0asm\1\0\0\0":
+            return is_image(view)
+        try:
+            return _says_core(Cursor(view, _HEADER_BYTES, len(view), ""))
+        except ModuleFormatError:
+            return False
+
+
+def _says_core(cursor: Cursor) -> bool:
+    for _ in range(_LOOKED_AT):
+        if cursor.is_at_end:
+            break
+        number, size = cursor.byte(), cursor.u32()
+        end = cursor.position + size
+        if number == _CUSTOM and _is_name(cursor, (b"core", b"corestack")):
+            return True
+        cursor.position = end
     return False
 
 
@@ -79,16 +83,17 @@ def read(data: bytes | bytearray | memoryview | mmap) -> CoreDump:
     Raises:
         CoreDumpError: If it is no core dump, or if no dialect explains it to the last byte.
     """
-    view = memoryview(data)
-    found = identify(view)
-    if found.kind is not FileKind.MODULE:
-        if is_image(view):
-            return read_image(view)
-        raise CoreDumpError(f"this is {found.description}, not a core dump; {_ADVICE}", offset=0)
-    try:
-        return _read_module(Module(view), view)
-    except ModuleFormatError as error:
-        raise CoreDumpError(str(error)) from error
+    with memoryview(data) as view:
+        found = identify(view)
+        if found.kind is not FileKind.MODULE:
+            if is_image(view):
+                return read_image(view)
+            raise CoreDumpError(f"this is {found.description}, not a core dump; {_ADVICE}", offset=0)
+        try:
+            with Module(data) as module:
+                return _read_module(module, view)
+        except ModuleFormatError as error:
+            raise CoreDumpError(str(error)) from error
 
 
 _ADVICE: Final = "give the file that the runtime wrote when the program failed (wasmtime: -D coredump=FILE)"
@@ -100,12 +105,11 @@ def _read_module(module: Module, data: memoryview) -> CoreDump:
     stacks = read_stacks(data, module.custom_sections("corestack"))
 
     def only(sections: tuple[Section, ...], read_section: Callable[[Cursor], _T], absent: _T) -> _T:
-        if not sections:
-            return absent
-        if len(sections) > 1:
-            raise CoreDumpError(f"there are two {sections[1].name} sections", offset=sections[1].offset)
-        section = sections[0]
-        return read_section(Cursor(data, section.offset, section.end, f"{section.name} section"))
+        for section in sections[1:]:
+            raise CoreDumpError(f"there are two {section.name} sections", offset=section.offset)
+        for section in sections:
+            return read_section(Cursor(data, section.offset, section.end, f"{section.name} section"))
+        return absent
 
     def numbered(number: int) -> tuple[Section, ...]:
         return tuple(section for section in module.sections if section.id == number)

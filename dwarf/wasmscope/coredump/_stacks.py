@@ -96,18 +96,18 @@ def read_stacks(data: memoryview, sections: tuple[Section, ...]) -> Stacks:
     if not sections:
         return Stacks(Dialect.STANDARD, (), ())
     found: list[tuple[Dialect, tuple[DumpThread, ...]]] = []
-    first_error: ModuleFormatError | None = None
+    first_problem = ""
     for layout in _LAYOUTS:
         reader = _Reader(layout)
         try:
             threads = tuple(reader.thread(_cursor(data, section)) for section in sections)
         except ModuleFormatError as error:
-            first_error = first_error or error
+            first_problem = first_problem or str(error)
         else:
             found.append((layout.dialect, threads))
-    if not found and first_error is not None:
+    if not found:
         raise CoreDumpError(
-            f"no known dialect explains the stacks to the last byte; as tool-conventions has it: {first_error}; "
+            f"no known dialect explains the stacks to the last byte; as tool-conventions has it: {first_problem}; "
             "was the dump cut off? Write it again, or report its runtime and version to us"
         )
     dialect, threads = found[0]
