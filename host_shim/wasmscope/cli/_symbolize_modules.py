@@ -191,19 +191,18 @@ class Modules:
         return self.all[0]
 
     def answer(self, match: Match) -> Sequence[Frame]:
-        """Give what is at a frame's place; nothing if nobody knows it, or knows more than the frame says."""
+        """Give what is at a frame's place; nothing if nobody knows it, or if it is in another function than it says."""
         for module, is_named in self._candidates(match.module):
             for address in (match.address, match.fallback):
                 frames = module.frames(address) if address is not None else ()
-                if frames and ((is_named and match.function_index is None) or module.has_function(match, frames[-1])):
-                    return frames if _says_more(match, frames) else ()
-            if match.function_index is not None:
-                # Not the place, then, but the function.
-                frames = module.frames(Address(AddressKind.FUNC, 0, match.function_index))[-1:]
-                if match.address is None or match.dialect == "wamr":
-                    frames = [_without_place(frame) for frame in frames]
-                    return frames if frames and _says_more(match, frames) else ()
-            if match.address is not None and module.frames(match.address):
+                if frames and (module.has_function(match, frames[-1]) or (is_named and match.function_index is None)):
+                    return frames
+            if match.function_index is not None and (match.address is None or match.dialect == "wamr"):
+                # Not the place, then, but the function. (WAMR's fast interpreter gives offsets in its own code.)
+                frames = module.frames(Address(AddressKind.FUNC, 0, match.function_index))
+                if frames:
+                    return [_without_line(frames[-1])]
+            elif match.address is not None and module.frames(match.address):
                 module.doubt(match)
         return ()
 
@@ -223,24 +222,9 @@ def _bare(name: str) -> str:
     return head.rpartition("::")[2] if len(tail) == 17 and tail[0] == "h" else tail
 
 
-def _says_more(match: Match, frames: Sequence[Frame]) -> bool:
-    """Whether an answer tells more than the frame itself."""
-    innermost = frames[0]
-    if innermost.file is not None:
-        return True
-    return match.function_name is None and innermost.origin.value != "index"
-
-
-def _without_place(frame: Frame) -> Frame:
+def _without_line(frame: Frame) -> Frame:
+    """Give what of a function's first line is true of all its lines."""
     from wasmscope.dwarf import Frame
 
-    return Frame(
-        frame.function,
-        frame.linkage_name,
-        frame.function_index,
-        None,
-        None,
-        None,
-        is_inlined=False,
-        origin=frame.origin,
-    )
+    index, file = frame.function_index, frame.file
+    return Frame(frame.function, frame.linkage_name, index, file, None, None, is_inlined=False, origin=frame.origin)

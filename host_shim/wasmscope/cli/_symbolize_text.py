@@ -65,12 +65,20 @@ class LineExtender:
         added: list[str] = []
         for match in find(line):
             frames = self.answer(match)
-            if not frames:
+            if not frames or not _says_more(frames[0], line):
                 continue
             blank = len(line) - len(line.lstrip(" \t"))
             added += self._beneath(frames, line[: min(blank, _MAX_INDENT)] + "    ")
             self._is_replacing = match.dialect in _WITH_DETAILS and frames[0].line is not None
         return added
+
+
+def _says_more(frame: Frame, line: str) -> bool:
+    """Whether an answer tells more than the line itself: a file, or a name that somebody has given."""
+    if frame.file is not None:
+        return True
+    name = frame.function or frame.linkage_name
+    return name is not None and frame.origin.value != "index" and name not in line
 
 
 _WITH_DETAILS: Final = ("wasmtime", "proxy-wasm")  # with details, wasmtime leaves the module's name out
