@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmscope.dwarf._debug_files import (
     DebugFile,
@@ -32,8 +31,7 @@ _BODIES_LOOKED_AT: Final = 200
 _FITTING: Final = 0.9  # the share from which on `Health` believes DWARF, too
 
 
-@dataclass(frozen=True, slots=True)
-class DebugSources:
+class DebugSources(NamedTuple):
     """Where debug information may be, besides the module.
 
     Attributes:
