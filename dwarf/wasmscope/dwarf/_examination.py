@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wasmscope.dwarf._health import Health
     from wasmscope.wasm import Producers
 
-__all__ = ["DebugFile", "Examination", "Link", "LinkKind", "Sources", "UnitGroup"]
+__all__ = ["Examination", "Fit", "Link", "LinkKind", "Sources", "UnitGroup"]
 
 
 class LinkKind(Enum):
@@ -37,7 +37,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DebugFile:
+class Fit:
     """A file with debug information that is held against a module.
 
     Attributes:
@@ -142,4 +142,4 @@ class Examination:
     missing_split_units: tuple[str, ...]
     sources: Sources | None
     links: tuple[Link, ...]
-    debug_file: DebugFile | None
+    debug_file: Fit | None
