@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wasmscope.wasm._kind import FileFormat, FileKind, identify
     from wasmscope.wasm._names import Names
     from wasmscope.wasm._notes import Producer, Producers
+    from wasmscope.wasm._storage import DataSegment, Global, Memory, Table
     from wasmscope.wasm._types import FunctionType, GlobalType, Limits, MemoryType, TableType
 
 __all__ = [
@@ -29,19 +30,23 @@ __all__ = [
     "AddressKind",
     "Bodies",
     "Body",
+    "DataSegment",
     "Export",
     "FileFormat",
     "FileKind",
     "FunctionType",
+    "Global",
     "GlobalType",
     "Import",
     "Limits",
+    "Memory",
     "MemoryType",
     "Module",
     "Names",
     "Producer",
     "Producers",
     "Section",
+    "Table",
     "TableType",
     "identify",
 ]
@@ -49,17 +54,21 @@ __all__ = [
 _LATE: Final = {
     "Bodies": "_bodies",
     "Body": "_bodies",
+    "DataSegment": "_storage",
     "Export": "_exports",
     "FileFormat": "_kind",
     "FileKind": "_kind",
     "FunctionType": "_types",
+    "Global": "_storage",
     "GlobalType": "_types",
     "Import": "_imports",
     "Limits": "_types",
+    "Memory": "_storage",
     "MemoryType": "_types",
     "Names": "_names",
     "Producer": "_notes",
     "Producers": "_notes",
+    "Table": "_storage",
     "TableType": "_types",
     "identify": "_kind",
 }

@@ -5,9 +5,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmscope.wasm._cursor import Cursor
+
+if TYPE_CHECKING:
+    from wasmscope.wasm._file import Data
 
 __all__ = ["Bodies", "Body", "no_bodies", "read_bodies"]
 
@@ -103,7 +106,7 @@ def no_bodies(first_function: int) -> Bodies:
     return Bodies(array("Q"), array("Q"), first_function)
 
 
-def read_bodies(data: memoryview, offset: int, end: int, first_function: int) -> Bodies:
+def read_bodies(data: Data, offset: int, end: int, first_function: int) -> Bodies:
     """Find the bodies of a code section. What is in them is not looked at.
 
     Args:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wasmscope.wasm._imports import Import
     from wasmscope.wasm._names import Names
     from wasmscope.wasm._notes import Producers
+    from wasmscope.wasm._storage import DataSegment, Global, Memory, Table
     from wasmscope.wasm._types import ExternalType, FunctionType
 
 __all__ = ["Module"]
@@ -30,9 +31,13 @@ __all__ = ["Module"]
 _TYPE: Final = 1
 _IMPORT: Final = 2
 _FUNCTION: Final = 3
+_TABLE: Final = 4
+_MEMORY: Final = 5
+_GLOBAL: Final = 6
 _EXPORT: Final = 7
 _START: Final = 8
 _CODE: Final = 10
+_DATA: Final = 11
 _T = TypeVar("_T")
 _HEADER: Final = b"\0asm\x01\0\0\0"
 
@@ -111,6 +116,8 @@ class Module:
     @property
     def data(self) -> Data:
         """The file, of which the module may be a part: see `start` and `end`."""
+        if self._bytes is None:
+            raise ValueError("the module is closed")
         return self._data
 
     @property
@@ -199,7 +206,7 @@ class Module:
         from wasmscope.wasm._bodies import no_bodies, read_bodies
 
         first = self.imported_function_count
-        return read_bodies(self._view, self.code.offset, self.code.end, first) if self.code else no_bodies(first)
+        return read_bodies(self.data, self.code.offset, self.code.end, first) if self.code else no_bodies(first)
 
     def function_type(self, index: int) -> FunctionType:
         """Give the type of a function.
@@ -299,6 +306,66 @@ class Module:
         found = self.to_function(address)
         return None if found is None else found.function
 
+    # --- memories, tables, globals ---
+
+    def memories(self) -> tuple[Memory, ...]:
+        """Read the memories, imported ones first.
+
+        Raises:
+            ModuleFormatError: If they cannot be read.
+        """
+        from wasmscope.wasm._storage import Memory, read_memories
+        from wasmscope.wasm._types import MemoryType
+
+        found = [Memory(kind, True) for _, kind in self._imports() if isinstance(kind, MemoryType)]
+        return (*found, *(item for cursor in self._cursors(_MEMORY) for item in read_memories(cursor)))
+
+    @cached_property
+    def has_memory64(self) -> bool:
+        """Whether a memory has addresses of 64 bits.
+
+        Raises:
+            ModuleFormatError: If the imports or memories cannot be read.
+        """
+        return any(memory.type.is_64 for memory in self.memories())
+
+    def tables(self) -> tuple[Table, ...]:
+        """Read the tables, imported ones first.
+
+        Raises:
+            ModuleFormatError: If they cannot be read.
+        """
+        from wasmscope.wasm._storage import Table, read_tables
+        from wasmscope.wasm._types import TableType
+
+        found = [Table(kind, True) for _, kind in self._imports() if isinstance(kind, TableType)]
+        return (*found, *(item for cursor in self._cursors(_TABLE) for item in read_tables(cursor)))
+
+    def globals(self) -> tuple[Global, ...]:
+        """Read the globals, imported ones first.
+
+        Raises:
+            ModuleFormatError: If they cannot be read.
+        """
+        from wasmscope.wasm._storage import Global, read_globals
+        from wasmscope.wasm._types import GlobalType
+
+        found = [Global(kind, True, None) for _, kind in self._imports() if isinstance(kind, GlobalType)]
+        for cursor in self._cursors(_GLOBAL):
+            found = read_globals(cursor, found)
+        return tuple(found)
+
+    def data_segments(self) -> tuple[DataSegment, ...]:
+        """Read where data goes when the module is instantiated. The data itself is not looked at.
+
+        Raises:
+            ModuleFormatError: If it cannot be read.
+        """
+        from wasmscope.wasm._storage import read_data
+
+        memories, globals_ = self.memories(), self.globals()
+        return tuple(item for cursor in self._cursors(_DATA) for item in read_data(cursor, memories, globals_))
+
     # --- custom sections ---
 
     def names(self) -> Names:
@@ -309,7 +376,7 @@ class Module:
     def _names(self) -> Names:
         from wasmscope.wasm._names import Names
 
-        return Names(self._view, tuple((s.offset, s.end) for s in self.custom_sections("name")))
+        return Names(self.data, tuple((s.offset, s.end) for s in self.custom_sections("name")))
 
     def name(self) -> str | None:
         """Read the module's own name from its name section; None if it has none, or an unreadable one.

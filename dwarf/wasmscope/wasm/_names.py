@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wasmscope.errors import ModuleFormatError
 from wasmscope.wasm._cursor import Cursor
+from wasmscope.wasm._name_map import NameMap
+
+if TYPE_CHECKING:
+    from wasmscope.wasm._file import Data
 
 __all__ = ["SUBSECTIONS", "Names"]
 
@@ -33,7 +37,7 @@ https://github.com/WebAssembly/extended-name-section
 _MOST: Final = 1_000_000
 """Names of one kind, all in all: runtimes accept no more functions, https://webassembly.github.io/spec/js-api/#limits"""
 
-_NameMap = Mapping[int, str]
+_MOST_PROBLEMS: Final = 100
 
 
 class Names:
@@ -45,7 +49,7 @@ class Names:
         subsections: Where each part is: its number, and its contents' begin and end as byte offsets in the file.
     """
 
-    def __init__(self, data: memoryview, sections: tuple[tuple[int, int], ...]) -> None:
+    def __init__(self, data: Data, sections: tuple[tuple[int, int], ...]) -> None:
         """Find the parts.
 
         Args:
@@ -53,19 +57,20 @@ class Names:
             sections: Begin and end of the name section's contents; of each, if there are several.
         """
         self._data = data
-        self._problems: list[str] = []
+        self._problems: dict[str, None] = {}
         found: list[tuple[int, int, int]] = []
+        most = 10 * len(SUBSECTIONS)
         for start, end in sections:
             cursor = Cursor(data, start, end, "name section")
             try:
-                while not cursor.is_at_end and len(found) < len(SUBSECTIONS) * 10:
+                while not cursor.is_at_end and len(found) < most:
                     kind, size = cursor.byte(), cursor.u32()
                     begin = cursor.position
                     # Of a part that is cut off, the names that are there can be read.
                     found.append((kind, begin, min(begin + size, end)))
                     cursor.skip(size)
             except ModuleFormatError as error:
-                self._problems.append(str(error))
+                self._report(str(error))
         self.subsections = tuple(found)
 
     @property
@@ -76,123 +81,104 @@ class Names:
     @cached_property
     def module(self) -> str | None:
         """The module's own name; None if it has none, or an unreadable one."""
-        for kind, start, end in self.subsections:
-            if kind == 0:
-                cursor = Cursor(self._data, start, end, "name section: module")
-                try:
-                    return cursor.name() or None
-                except ModuleFormatError as error:
-                    self._problems.append(str(error))
+        for cursor in self._cursors(0):
+            try:
+                return cursor.name() or None
+            except ModuleFormatError as error:
+                self._report(str(error))
         return None
 
     @cached_property
-    def functions(self) -> _NameMap:
+    def functions(self) -> NameMap:
         """Names of functions, imported ones included, as the linker knows them: mangled, perhaps."""
         return self._flat(1)
 
     @cached_property
-    def locals(self) -> Mapping[int, _NameMap]:
+    def locals(self) -> Mapping[int, NameMap]:
         """Names of locals, parameters included, by function."""
         return self._nested(2)
 
     @cached_property
-    def labels(self) -> Mapping[int, _NameMap]:
+    def labels(self) -> Mapping[int, NameMap]:
         """Names of labels, by function."""
         return self._nested(3)
 
     @cached_property
-    def types(self) -> _NameMap:
+    def types(self) -> NameMap:
         """Names of types."""
         return self._flat(4)
 
     @cached_property
-    def tables(self) -> _NameMap:
+    def tables(self) -> NameMap:
         """Names of tables."""
         return self._flat(5)
 
     @cached_property
-    def memories(self) -> _NameMap:
+    def memories(self) -> NameMap:
         """Names of memories."""
         return self._flat(6)
 
     @cached_property
-    def globals(self) -> _NameMap:
+    def globals(self) -> NameMap:
         """Names of globals."""
         return self._flat(7)
 
     @cached_property
-    def elements(self) -> _NameMap:
+    def elements(self) -> NameMap:
         """Names of element segments."""
         return self._flat(8)
 
     @cached_property
-    def data(self) -> _NameMap:
+    def data(self) -> NameMap:
         """Names of data segments: what the linker calls them, such as ``.rodata``."""
         return self._flat(9)
 
     @cached_property
-    def fields(self) -> Mapping[int, _NameMap]:
+    def fields(self) -> Mapping[int, NameMap]:
         """Names of structs' fields, by type."""
         return self._nested(10)
 
     @cached_property
-    def tags(self) -> _NameMap:
+    def tags(self) -> NameMap:
         """Names of tags."""
         return self._flat(11)
 
-    def _flat(self, wanted: int) -> dict[int, str]:
-        found: dict[int, str] = {}
-        for kind, start, end in self.subsections:
-            if kind == wanted:
-                cursor = Cursor(self._data, start, end, f"name section: {SUBSECTIONS[wanted]}")
-                try:
-                    self._read(cursor, found, _MOST - len(found))
-                    self._check_end(cursor)
-                except ModuleFormatError as error:
-                    self._problems.append(str(error))
+    def _flat(self, wanted: int) -> NameMap:
+        found = NameMap(self._data, self._report)
+        for cursor in self._cursors(wanted):
+            try:
+                found.read(cursor, _MOST - len(found))
+                self._check_end(cursor)
+            except ModuleFormatError as error:
+                self._report(str(error))
         return found
 
-    def _nested(self, wanted: int) -> dict[int, dict[int, str]]:
-        found: dict[int, dict[int, str]] = {}
+    def _nested(self, wanted: int) -> dict[int, NameMap]:
+        found: dict[int, NameMap] = {}
         room = _MOST
-        for kind, start, end in self.subsections:
-            if kind != wanted:
-                continue
-            cursor = Cursor(self._data, start, end, f"name section: {SUBSECTIONS[wanted]}")
+        for cursor in self._cursors(wanted):
             try:
-                for _ in range(cursor.u32()):
+                for _ in range(cursor.count(2)):
+                    index = cursor.u32()
+                    names = found.setdefault(index, NameMap(self._data, self._report))
+                    names.read(cursor, room)
                     # One for the map itself, which may be empty.
-                    room -= 1 + self._read(cursor, found.setdefault(cursor.u32(), {}), room)
+                    room -= 1 + len(names)
                     if room <= 0:
                         raise cursor.error(f"more than {_MOST:,} names")
                 self._check_end(cursor)
             except ModuleFormatError as error:
-                self._problems.append(str(error))
+                self._report(str(error))
         return found
 
-    def _read(self, cursor: Cursor, found: dict[int, str], most: int) -> int:
-        """Read a map of names into one that may have some; what it has stays.
+    def _cursors(self, wanted: int) -> Iterator[Cursor]:
+        for kind, start, end in self.subsections:
+            if kind == wanted:
+                yield Cursor(self._data, start, end, f"name section: {SUBSECTIONS[wanted]}")
 
-        Returns:
-            How many there were.
-        """
-        announced = cursor.u32()
-        for _ in range(min(announced, most)):
-            index = cursor.u32()
-            name = self._text(cursor, cursor.u32())
-            found.setdefault(index, name)
-        if announced > most:
-            raise cursor.error(f"more than {_MOST:,} names")
-        return announced
-
-    def _text(self, cursor: Cursor, size: int) -> str:
-        start = cursor.position
-        cursor.skip(size)
-        try:
-            return str(self._data[start : cursor.position], "utf-8")
-        except UnicodeDecodeError as error:
-            self._problems.append(str(cursor.error("a name is not UTF-8", at=start + error.start)))
-            return str(self._data[start : cursor.position], "utf-8", "replace")
+    def _report(self, problem: str) -> None:
+        if len(self._problems) < _MOST_PROBLEMS:
+            self._problems[problem] = None
 
     @staticmethod
     def _check_end(cursor: Cursor) -> None:
