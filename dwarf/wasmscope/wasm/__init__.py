@@ -17,11 +17,13 @@ from wasmscope.wasm._section import Section
 
 if TYPE_CHECKING:
     from wasmscope.wasm._bodies import Bodies, Body
+    from wasmscope.wasm._component import Component, NestedModule
     from wasmscope.wasm._exports import Export
     from wasmscope.wasm._imports import Import
     from wasmscope.wasm._kind import FileFormat, FileKind, identify
     from wasmscope.wasm._names import Names
     from wasmscope.wasm._notes import Producer, Producers
+    from wasmscope.wasm._open import open_binary
     from wasmscope.wasm._storage import DataSegment, Global, Memory, Table
     from wasmscope.wasm._types import FunctionType, GlobalType, Limits, MemoryType, TableType
 
@@ -30,6 +32,7 @@ __all__ = [
     "AddressKind",
     "Bodies",
     "Body",
+    "Component",
     "DataSegment",
     "Export",
     "FileFormat",
@@ -43,17 +46,20 @@ __all__ = [
     "MemoryType",
     "Module",
     "Names",
+    "NestedModule",
     "Producer",
     "Producers",
     "Section",
     "Table",
     "TableType",
     "identify",
+    "open_binary",
 ]
 
 _LATE: Final = {
     "Bodies": "_bodies",
     "Body": "_bodies",
+    "Component": "_component",
     "DataSegment": "_storage",
     "Export": "_exports",
     "FileFormat": "_kind",
@@ -66,11 +72,13 @@ _LATE: Final = {
     "Memory": "_storage",
     "MemoryType": "_types",
     "Names": "_names",
+    "NestedModule": "_component",
     "Producer": "_notes",
     "Producers": "_notes",
     "Table": "_storage",
     "TableType": "_types",
     "identify": "_kind",
+    "open_binary": "_open",
 }
 """What is loaded when it is asked for, by the module that has it."""
 

@@ -69,8 +69,10 @@ def read_constant(cursor: Cursor, known: Sequence[int | float | None] = ()) -> i
             case code if code in _ARITHMETIC:
                 bits, operate = _ARITHMETIC[code]
                 right, left = (stack.pop() if stack else None for _ in range(2))
-                whole = isinstance(left, int) and isinstance(right, int)
-                stack.append(_wrapped(operate(left, right), bits) if whole else None)
+                if isinstance(left, int) and isinstance(right, int):
+                    stack.append(_wrapped(operate(left, right), bits))
+                else:
+                    stack.append(None)
             case code if code == _GLOBAL_GET:
                 index = cursor.u32()
                 stack.append(known[index] if index < len(known) else None)

@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from wasmscope.errors import ModuleFormatError
 from wasmscope.wasm._address import Address, AddressKind
+from wasmscope.wasm._binary import Binary
 from wasmscope.wasm._cursor import Cursor
-from wasmscope.wasm._file import close_data, open_data
-from wasmscope.wasm._section import CUSTOM, MODULE_SECTIONS, Section, read_sections
+from wasmscope.wasm._section import MODULE_SECTIONS, Section
 
 if TYPE_CHECKING:
-    import os
-    from types import TracebackType
-    from typing import Self
-
     from wasmscope.wasm._bodies import Bodies
     from wasmscope.wasm._exports import Export
     from wasmscope.wasm._file import Data
@@ -42,7 +38,7 @@ _T = TypeVar("_T")
 _HEADER: Final = b"\0asm\x01\0\0\0"
 
 
-class Module:
+class Module(Binary):
     """A core module in the binary format.
 
     The sections' frame is checked at once; what is in them is read when it is asked for, and not validated: that is the
@@ -50,11 +46,6 @@ class Module:
 
     All offsets are byte offsets in the file, even if the module is part of one: a component, say. Whatever the bytes
     are, reading takes time and memory in proportion to them, and ends with an answer or with `ModuleFormatError`.
-
-    Attributes:
-        start: Where it begins in the file.
-        end: Where it ends in the file.
-        sections: Its sections, in its order.
     """
 
     def __init__(self, data: Data, *, start: int = 0, end: int | None = None) -> None:
@@ -68,77 +59,7 @@ class Module:
         Raises:
             ModuleFormatError: If it is not a core module, or is cut off.
         """
-        self._data = data
-        self._bytes: memoryview | None = memoryview(data)
-        self.start = start
-        self.end = len(data) if end is None else end
-        if data[start : min(start + len(_HEADER), self.end)] != _HEADER:
-            raise _no_module(self._view[start : self.end], start)
-        self.sections = tuple(read_sections(self._view, start, self.end, MODULE_SECTIONS))
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
-        """Open a file. A large one is mapped into memory, and must not be cut while it is open.
-
-        Args:
-            path: Where it is.
-
-        Raises:
-            OSError: If it cannot be read.
-            ModuleFormatError: If it is not a core module, or is cut off.
-        """
-        data = open_data(path)
-        try:
-            return cls(data)
-        except BaseException:
-            close_data(data)
-            raise
-
-    def close(self) -> None:
-        """Let go of the file. What has been read stays; nothing more can be read.
-
-        Views that were given out stay valid, and keep a mapped file mapped.
-        """
-        if self._bytes is not None:
-            self._bytes.release()
-            self._bytes = None
-            close_data(self._data)
-            self._data = b""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def data(self) -> Data:
-        """The file, of which the module may be a part: see `start` and `end`."""
-        if self._bytes is None:
-            raise ValueError("the module is closed")
-        return self._data
-
-    @property
-    def _view(self) -> memoryview:
-        if self._bytes is None:
-            raise ValueError("the module is closed")
-        return self._bytes
-
-    # --- sections ---
-
-    def custom_sections(self, name: str) -> tuple[Section, ...]:
-        """Give the custom sections of a name; a module may have several."""
-        return tuple(s for s in self.sections if s.id == CUSTOM and s.name == name)
-
-    def contents(self, section: Section) -> bytes:
-        """Give a section's contents."""
-        return bytes(self.view(section))
-
-    def view(self, section: Section) -> memoryview:
-        """Give a section's contents without a copy of them."""
-        return self._view[section.offset : section.end].toreadonly()
+        super().__init__(data, start, end, header=_HEADER, kind="module", names=MODULE_SECTIONS)
 
     @cached_property
     def code(self) -> Section | None:
@@ -415,10 +336,6 @@ class Module:
 
         return _first(read_url, self._custom("sourceMappingURL")) or None
 
-    def _custom(self, name: str) -> Iterator[Cursor]:
-        for section in self.custom_sections(name):
-            yield Cursor(self._view, section.offset, section.end, f"{name} section")
-
     def _cursors(self, section_id: int) -> Iterator[Cursor]:
         for section in self.sections:
             if section.id == section_id:
@@ -433,9 +350,3 @@ def _first(read: Callable[[Cursor], _T], cursors: Iterator[Cursor]) -> _T | None
         except ModuleFormatError:
             continue
     return None
-
-
-def _no_module(data: memoryview, start: int) -> ModuleFormatError:
-    from wasmscope.wasm._kind import identify
-
-    return ModuleFormatError(f"this is {identify(data).description}, not a WebAssembly module", offset=start)

@@ -60,7 +60,7 @@ class NameMap(Mapping[int, str]):
             return raw.decode(errors="replace")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({dict(self)!r})"
+        return f"<{type(self).__name__} of {len(self):,} names>"
 
     def _position(self, index: int) -> int | None:
         position = bisect_left(self._indices, index)
