@@ -18,12 +18,23 @@ from wasmscope.wasm._section import Section
 if TYPE_CHECKING:
     from wasmscope.wasm._bodies import Bodies, Body
     from wasmscope.wasm._component import Component, NestedModule
+    from wasmscope.wasm._encoding import (
+        MODULE_HEADER,
+        encode_custom_section,
+        encode_name,
+        encode_name_map,
+        encode_section,
+        encode_signed,
+        encode_unsigned,
+    )
     from wasmscope.wasm._exports import Export
     from wasmscope.wasm._imports import Import
     from wasmscope.wasm._kind import FileFormat, FileKind, identify
     from wasmscope.wasm._names import Names
     from wasmscope.wasm._notes import Producer, Producers
+    from wasmscope.wasm._offset_map import OffsetMap
     from wasmscope.wasm._open import open_binary
+    from wasmscope.wasm._rewrite import Rewritten, rewrite
     from wasmscope.wasm._storage import DataSegment, Global, Memory, Table
     from wasmscope.wasm._types import FunctionType, GlobalType, Limits, MemoryType, TableType
 
@@ -42,18 +53,28 @@ __all__ = [
     "GlobalType",
     "Import",
     "Limits",
+    "MODULE_HEADER",
     "Memory",
     "MemoryType",
     "Module",
     "Names",
     "NestedModule",
+    "OffsetMap",
     "Producer",
     "Producers",
+    "Rewritten",
     "Section",
     "Table",
     "TableType",
+    "encode_custom_section",
+    "encode_name",
+    "encode_name_map",
+    "encode_section",
+    "encode_signed",
+    "encode_unsigned",
     "identify",
     "open_binary",
+    "rewrite",
 ]
 
 _LATE: Final = {
@@ -69,16 +90,26 @@ _LATE: Final = {
     "GlobalType": "_types",
     "Import": "_imports",
     "Limits": "_types",
+    "MODULE_HEADER": "_encoding",
     "Memory": "_storage",
     "MemoryType": "_types",
     "Names": "_names",
     "NestedModule": "_component",
+    "OffsetMap": "_offset_map",
     "Producer": "_notes",
     "Producers": "_notes",
+    "Rewritten": "_rewrite",
     "Table": "_storage",
     "TableType": "_types",
+    "encode_custom_section": "_encoding",
+    "encode_name": "_encoding",
+    "encode_name_map": "_encoding",
+    "encode_section": "_encoding",
+    "encode_signed": "_encoding",
+    "encode_unsigned": "_encoding",
     "identify": "_kind",
     "open_binary": "_open",
+    "rewrite": "_rewrite",
 }
 """What is loaded when it is asked for, by the module that has it."""
 

@@ -37,6 +37,7 @@ https://github.com/WebAssembly/extended-name-section
 _MOST: Final = 1_000_000
 """Names of one kind, all in all: runtimes accept no more functions, https://webassembly.github.io/spec/js-api/#limits"""
 
+_MOST_PARTS: Final = 100
 _MOST_PROBLEMS: Final = 100
 
 
@@ -59,11 +60,12 @@ class Names:
         self._data = data
         self._problems: dict[str, None] = {}
         found: list[tuple[int, int, int]] = []
-        most = 10 * len(SUBSECTIONS)
         for start, end in sections:
             cursor = Cursor(data, start, end, "name section")
             try:
-                while not cursor.is_at_end and len(found) < most:
+                while not cursor.is_at_end:
+                    if len(found) == _MOST_PARTS:
+                        raise cursor.error(f"more than {_MOST_PARTS} parts")
                     kind, size = cursor.byte(), cursor.u32()
                     begin = cursor.position
                     # Of a part that is cut off, the names that are there can be read.
