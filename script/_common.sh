@@ -108,7 +108,7 @@ debian_rust=$cache/rust-debian13-1 # raise the last number when script/setup lay
 node_minimum=20 # what AssemblyScript's compiler asks for
 node_prefix=$cache/node-$(key_of "$root/requirements/node.txt")
 debian_clang=$cache/clang-debian13-1 # likewise
-clang_programs='clang-19 clang++-19 wasm-ld-19 llvm-symbolizer-19 llvm-objcopy-19 llvm-dwp-19 llvm-dwarfdump-19 wasm-tools'
+clang_programs='clang-19 clang++-19 wasm-ld-19 llvm-symbolizer-19 llvm-objcopy-19 llvm-dwp-19 llvm-dwarfdump-19 wasm-tools wasm-opt-native'
 # The same version is in tests/support/oracles.py.
 addr2line_version=0.25.1 # the last that builds with Debian 13's Rust
 addr2line_program=addr2line-$addr2line_version

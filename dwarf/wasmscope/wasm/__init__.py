@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from wasmscope.wasm._bodies import Bodies, Body
     from wasmscope.wasm._component import Component, NestedModule
     from wasmscope.wasm._encoding import (
-        MODULE_HEADER,
         encode_custom_section,
+        encode_module,
         encode_name,
         encode_name_map,
         encode_section,
@@ -53,7 +53,6 @@ __all__ = [
     "GlobalType",
     "Import",
     "Limits",
-    "MODULE_HEADER",
     "Memory",
     "MemoryType",
     "Module",
@@ -67,6 +66,7 @@ __all__ = [
     "Table",
     "TableType",
     "encode_custom_section",
+    "encode_module",
     "encode_name",
     "encode_name_map",
     "encode_section",
@@ -90,7 +90,6 @@ _LATE: Final = {
     "GlobalType": "_types",
     "Import": "_imports",
     "Limits": "_types",
-    "MODULE_HEADER": "_encoding",
     "Memory": "_storage",
     "MemoryType": "_types",
     "Names": "_names",
@@ -102,6 +101,7 @@ _LATE: Final = {
     "Table": "_storage",
     "TableType": "_types",
     "encode_custom_section": "_encoding",
+    "encode_module": "_encoding",
     "encode_name": "_encoding",
     "encode_name_map": "_encoding",
     "encode_section": "_encoding",

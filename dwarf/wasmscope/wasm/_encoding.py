@@ -5,12 +5,12 @@ Source: https://webassembly.github.io/spec/core/binary/values.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 __all__ = [
-    "MODULE_HEADER",
     "encode_custom_section",
+    "encode_module",
     "encode_name",
     "encode_name_map",
     "encode_section",
@@ -18,8 +18,7 @@ __all__ = [
     "encode_unsigned",
 ]
 
-MODULE_HEADER: Final = b"\0asm\x01\0\0\0"
-"""How a core module begins: magic and version."""
+_MODULE_HEADER: Final = b"\0asm\x01\0\0\0"
 
 
 def encode_unsigned(value: int) -> bytes:
@@ -97,3 +96,12 @@ def encode_custom_section(name: str, contents: bytes) -> bytes:
         contents: What is in it, after the name.
     """
     return encode_section(0, encode_name(name) + contents)
+
+
+def encode_module(sections: Iterable[bytes]) -> bytes:
+    """Write a core module.
+
+    Args:
+        sections: Its sections, as the functions here write them, in order.
+    """
+    return b"".join((_MODULE_HEADER, *sections))
