@@ -19,7 +19,8 @@ from wasmscope.dwarf._local_files import shown
 from wasmscope.errors import DebugInfoError, ModuleFormatError
 
 if TYPE_CHECKING:
-    from wasmscope.dwarf._engine import Answers, Engine, EngineLimits
+    from wasmscope.dwarf._engine import Engine, EngineLimits
+    from wasmscope.dwarf._engine_tables import Answers
     from wasmscope.dwarf._health import Health
     from wasmscope.wasm import Module
 
@@ -94,14 +95,12 @@ class DebugInfo:
         from wasmscope.dwarf._engine import Engine
 
         starts, ends = self.bodies()
-        options = {} if self._limits is None else {"limits": self._limits}
         return Engine(
             _debug_sections(self.container),
             body_starts=starts,
             body_ends=ends,
-            address_size=8 if self._module.has_memory64 else 4,
             split=[_debug_sections(part) for part in self._split],
-            **options,
+            limits=self._limits,
         )
 
     def bodies(self) -> tuple[array[int], array[int]]:

@@ -14,8 +14,8 @@ __all__ = ["demangle", "is_mangled"]
 _PREFIXES: Final = ("_Z", "_R", "__Z", "__R")
 _LONGEST: Final = 16 * 1024  # the engine cuts longer ones, and what is cut is not mangled any more
 
-# https://dwarfstd.org/doc/DWARF5.pdf, 7.5: a unit (tag 0x11) with functions (tag 0x2e), each with a linkage name (0x6e) in
-# place (form 0x08), low_pc (0x11, form 0x01) and high_pc (0x12, form 0x06: a size).
+# https://dwarfstd.org/doc/DWARF5.pdf, 7.5: a unit (tag 0x11) with functions (tag 0x2e), each with a linkage name (0x6e)
+# in place (form 0x08), low_pc (0x11, form 0x01) and high_pc (0x12, form 0x06: a size).
 _ABBREVIATIONS: Final = bytes((1, 0x11, 1, 0, 0, 2, 0x2E, 0, 0x6E, 0x08, 0x11, 0x01, 0x12, 0x06, 0, 0, 0))
 _VERSION: Final = 4
 _ADDRESS_BYTES: Final = 4

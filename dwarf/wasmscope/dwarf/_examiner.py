@@ -86,5 +86,3 @@ def examine(
             info.close()
         if names is not None:
             names.close()
-
-

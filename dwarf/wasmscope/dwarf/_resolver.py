@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wasmscope.dwarf._debug_info import DebugInfo, DebugSources, find_debug_info
 from wasmscope.dwarf._frame import Frame, Origin, Place
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from wasmscope.wasm import Address, Bodies, Module
 
 __all__ = ["Resolver"]
+
+_MAX_CHAINS: Final = 200_000
 
 
 class Resolver:
@@ -119,28 +121,27 @@ class Resolver:
         """Give the frames of offsets in the code, each in the body whose number is at its place among `positions`."""
         functions = [first + position for position in positions if position >= 0]
         answers = self._ask(offsets)
-        if answers is None:
-            ids: Sequence[int] = bytes(len(offsets))
-        else:
-            ids = answers.ids
-            if self._tables is not answers.tables:
-                self._tables = answers.tables
-                self._chains.clear()
+        ids: Sequence[int] = bytes(len(offsets)) if answers is None else answers.ids
+        if answers is not None and self._tables is not answers._tables:
+            # Numbers are those of one engine, from its start to its end.
+            self._tables = answers._tables
+            self._chains.clear()
+        if len(self._chains) > _MAX_CHAINS:
+            self._chains.clear()
         known = self._chains
         keys = list(zip(ids, functions, strict=True))
-        missing = {key for key in keys if key not in known}
-        self.names.prepare({function for _, function in missing})
-        for number, function in missing:
-            if number and answers is not None:
-                known[number, function] = self._from_dwarf(answers.frames(number), function)
-        if self.source_map is None:
-            for _, function in missing:
-                known[0, function] = self._named(function)
-            return [known[key] for key in keys]
-        return [
-            known[key] if key[0] else self._from_source_map(offset, key[1])
-            for key, offset in zip(keys, offsets, strict=True)
-        ]
+        new = {key for key in keys if key[0] and key not in known}
+        chains = {key: answers.frames(key[0]) for key in new} if answers is not None else {}
+        nameless = {function for number, function in keys if not number}
+        self.names.prepare(nameless | {function for (_, function), c in chains.items() if c[-1].function is None})
+        for (number, function), chain in chains.items():
+            known[number, function] = self._from_dwarf(chain, function)
+        if nameless and self.source_map is not None:
+            return [
+                known[key] if key[0] else self._from_source_map(offset, key[1])
+                for key, offset in zip(keys, offsets, strict=True)
+            ]
+        return [known[key] if key[0] else self._named(key[1]) for key in keys]
 
     def _ask(self, offsets: array[int]) -> Answers | None:
         if not offsets or self.info is None:
@@ -225,8 +226,14 @@ class Resolver:
         return (
             None,
             self._named(function),
-            f"function {function} is at {body.offset - start:#x} to {body.end - start:#x}: is this the module that ran?",
+            f"function {function} is at {body.offset - start:#x} to {body.end - start:#x}; is this what ran?",
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether reading DWARF takes memory at the moment."""
+        info = self.__dict__.get("info")
+        return info is not None and info.is_open
 
     def free(self) -> None:
         """Free the engine; it comes back when it is needed."""
