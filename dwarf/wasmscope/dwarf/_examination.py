@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wasmscope.dwarf._health import Health
     from wasmscope.wasm import Producers
 
-__all__ = ["DebugFile", "Examination", "Link", "LinkKind", "Sources", "UnitGroup"]
+__all__ = ["Examination", "Fit", "Link", "LinkKind", "SourceFiles", "UnitGroup"]
 
 
 class LinkKind(Enum):
@@ -37,7 +37,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DebugFile:
+class Fit:
     """A file with debug information that is held against a module.
 
     Attributes:
@@ -77,7 +77,7 @@ class UnitGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class SourceFiles:
     """The source files that lines come from.
 
     Attributes:
@@ -140,6 +140,6 @@ class Examination:
     units: tuple[UnitGroup, ...]
     split_units: int
     missing_split_units: tuple[str, ...]
-    sources: Sources | None
+    sources: SourceFiles | None
     links: tuple[Link, ...]
-    debug_file: DebugFile | None
+    debug_file: Fit | None
