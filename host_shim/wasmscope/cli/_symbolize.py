@@ -162,7 +162,7 @@ class _Run:
         module.tell_notes()
         if self._json:
             to_json, title = self._json.place, module.title
-            return "".join(to_json(place.address, place.code_offset, title, place.frames) for place in places)
+            return "".join(to_json(place, title) for place in places)
         show = self._format
         if self._options.addresses:
             return "".join(show.address(place.address) + show.answer(place.frames) for place in places)

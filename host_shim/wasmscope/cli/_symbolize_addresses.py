@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from wasmscope.wasm import Address, AddressKind
 
 __all__ = ["looks_like_addresses", "parse_address"]
 
-_IN_FUNCTION: Final = re.compile(r"(?:func\[)?(\d{1,10})\]?\+(?:0[xX])?([0-9a-fA-F]{1,16})")
-_NUMBER: Final = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})")
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
+_MAX_DIGITS: Final = 16
 
 
 def parse_address(text: str, kind: AddressKind) -> Address | None:
@@ -25,15 +24,22 @@ def parse_address(text: str, kind: AddressKind) -> Address | None:
         The address; None if this is none.
     """
     text = text.strip()
-    if "+" in text:
-        found = _IN_FUNCTION.fullmatch(text)
-        if found is None or text.startswith("func[") != ("]" in text):
-            return None
-        return Address(AddressKind.FUNC, int(found[2], 16), int(found[1]))
-    found = _NUMBER.fullmatch(text)
-    if found is None or kind is AddressKind.FUNC:
+    function, plus, offset = text.partition("+")
+    if not plus:
+        number = None if kind is AddressKind.FUNC else _hexadecimal(text)
+        return None if number is None else Address(kind, number)
+    if function.startswith("func[") and function.endswith("]"):
+        function = function[5:-1]
+    number = _hexadecimal(offset)
+    if number is None or not (function.isascii() and function.isdigit() and len(function) <= 10):
         return None
-    return Address(kind, int(found[1], 16))
+    return Address(AddressKind.FUNC, number, int(function))
+
+
+def _hexadecimal(text: str) -> int | None:
+    digits = text[2:] if text[:2] in ("0x", "0X") else text
+    # Not int alone: it takes signs, underscores and other scripts' digits.
+    return int(digits, 16) if digits and len(digits) <= _MAX_DIGITS and _HEX.issuperset(digits) else None
 
 
 def looks_like_addresses(head: bytes) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from wasmscope.cli._symbolize_options import SymbolizeOptions
-    from wasmscope.dwarf import Frame
+    from wasmscope.dwarf import Frame, Place
     from wasmscope.dwarf.dialects import Match
     from wasmscope.wasm import Address
 
@@ -128,16 +128,15 @@ class JsonFormat:
         self._encode = JSONEncoder(separators=(",", ":")).encode
         self._source = source
 
-    def place(self, address: Address, code_offset: int | None, module: str | None, frames: Sequence[Frame]) -> str:
+    def place(self, place: Place, module: str) -> str:
         """Give the answer for an address.
 
         Args:
-            address: As it was asked for.
-            code_offset: The same as an offset in the code section's contents; None if it is in no code.
+            place: The answer.
             module: What the module is called.
-            frames: What is there, the innermost first.
         """
-        return self._line({**_address(address), "code_offset": code_offset, "module": module}, frames)
+        about = {**_address(place.address), "code_offset": place.code_offset, "module": module, "note": place.note}
+        return self._line(about, place.frames)
 
     def match(self, match: Match, frames: Sequence[Frame]) -> str:
         """Give a frame that was found in text, and the answer for it."""

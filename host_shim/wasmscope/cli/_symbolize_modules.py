@@ -10,7 +10,7 @@ from wasmscope.cli._exits import CANNOT_RUN, NOT_FOUND, USAGE, CommandError
 from wasmscope.cli._streams import say
 from wasmscope.cli._symbolize_format import printable
 from wasmscope.errors import ModuleFormatError
-from wasmscope.wasm import Address, AddressKind
+from wasmscope.wasm import Address, AddressKind, Module
 
 if TYPE_CHECKING:
     from wasmscope.cli._symbolize_options import SymbolizeOptions
@@ -84,17 +84,24 @@ class NamedModule:
         file = os.path.basename(self.path)
         yield file
         yield os.path.splitext(file)[0]
-        for name in self.symbolizer.module_names():
-            yield name
-            yield name.removesuffix(".wasm")
+        binary = self.symbolizer.module
+        for module in (binary,) if isinstance(binary, Module) else (nested.module for nested in binary.modules()):
+            name = module.name()
+            if name:
+                yield name
+                yield name.removesuffix(".wasm")
+            build_id = module.build_id()
+            if build_id:
+                yield build_id.hex()
 
-    def has_function(self, match: Match, outermost: Frame) -> bool:
-        """Whether the function at a place may be the one that a trace names."""
+    def has_function(self, match: Match, frames: Sequence[Frame]) -> bool:
+        """Whether the functions at a place, the innermost first, may be those that a trace names."""
+        outermost = frames[-1]
         if match.function_index is not None:
             return outermost.function_index == match.function_index
         if match.function_name is None:
             return True
-        names = {outermost.function, outermost.linkage_name}
+        names = {name for frame in frames for name in (frame.function, frame.linkage_name)}
         if outermost.function_index is not None:
             names.add(self.symbolizer.function_name(outermost.function_index))
         known = {_bare(name) for name in names if name}
@@ -156,6 +163,7 @@ class Modules:
                 debug_path=options.debug_path,
                 source_map=options.source_map,
                 debuginfod_urls=options.debuginfod_urls,
+                idle_after_s=None,
             )
         except ModuleFormatError as error:
             raise ModuleFormatError(f"{path}: {error}") from None
@@ -195,7 +203,7 @@ class Modules:
         for module, is_named in self._candidates(match.module):
             for address in (match.address, match.fallback):
                 frames = module.frames(address) if address is not None else ()
-                if frames and (module.has_function(match, frames[-1]) or (is_named and match.function_index is None)):
+                if frames and (module.has_function(match, frames) or (is_named and match.function_index is None)):
                     return frames
             if match.function_index is not None and (match.address is None or match.dialect == "wamr"):
                 # Not the place, then, but the function. (WAMR's fast interpreter gives offsets in its own code.)
