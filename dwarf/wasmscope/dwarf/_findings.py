@@ -126,8 +126,10 @@ def _differences(module: Examination, fit: Fit) -> Iterator[str]:
 
 def _dwarf(module: Examination) -> Iterator[Finding]:
     health = module.health
-    where = "the DWARF" if module.file is None else f"the DWARF in {module.file}"
-    if module.problems:
+    where = "the DWARF in the module" if module.file is None else module.file
+    if module.problems and health is None:
+        yield _error("unreadable-dwarf", f"{where} cannot be read: {module.problems[0]}", "build it again")
+    elif module.problems:
         more = f" (and {len(module.problems) - 1:,} more problems)" if len(module.problems) > 1 else ""
         yield _warning("broken-dwarf", f"{where} cannot be read in part: {module.problems[0]}{more}", "build it again")
     if health is None:
@@ -201,7 +203,11 @@ def _names(module: Examination) -> Iterator[Finding]:
 
 
 def _lines(module: Examination) -> Iterator[Finding]:
-    if not module.line_bytes or (module.health is not None and module.health.verdict is Verdict.STALE):
+    if module.health is None or module.health.verdict is Verdict.STALE:
+        return
+    if not module.line_bytes:
+        if module.health.verdict is Verdict.FRESH:
+            yield _error("no-lines", "the DWARF has no lines that can be read", "build it again, with -g")
         return
     share = module.line_zero_bytes / module.line_bytes
     text = f"{share:.0%} of the code that has lines has the line 0, where the compiler knows none"
