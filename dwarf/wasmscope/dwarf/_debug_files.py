@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from wasmscope.dwarf._build_ids import find_by_build_id
 from wasmscope.dwarf._local_files import is_regular, local_path, shown
@@ -19,8 +18,7 @@ __all__ = ["DebugFile", "find_debug_files", "find_split_files", "has_debug_info"
 _MAX_SPLIT_FILES: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class DebugFile:
+class DebugFile(NamedTuple):
     """A file that may have a module's debug information.
 
     Attributes:

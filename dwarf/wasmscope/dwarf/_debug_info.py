@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wasmscope.dwarf._debug_files import (
     DebugFile,
@@ -20,7 +19,8 @@ from wasmscope.dwarf._local_files import shown
 from wasmscope.errors import DebugInfoError, ModuleFormatError
 
 if TYPE_CHECKING:
-    from wasmscope.dwarf._engine import Answers, Engine, EngineLimits
+    from wasmscope.dwarf._engine import Engine, EngineLimits
+    from wasmscope.dwarf._engine_tables import Answers
     from wasmscope.dwarf._health import Health
     from wasmscope.wasm import Module
 
@@ -32,8 +32,7 @@ _BODIES_LOOKED_AT: Final = 200
 _FITTING: Final = 0.9  # the share from which on `Health` believes DWARF, too
 
 
-@dataclass(frozen=True, slots=True)
-class DebugSources:
+class DebugSources(NamedTuple):
     """Where debug information may be, besides the module.
 
     Attributes:
@@ -99,13 +98,12 @@ class DebugInfo:
         from wasmscope.dwarf._engine import Engine
 
         starts, ends = self.bodies()
-        options = {} if self._limits is None else {"limits": self._limits}
         return Engine(
             _debug_sections(self.container),
             body_starts=starts,
             body_ends=ends,
             split=[_debug_sections(part) for part in self._split],
-            **options,
+            limits=self._limits,
         )
 
     def bodies(self) -> tuple[array[int], array[int]]:

@@ -18,7 +18,7 @@ from wasmscope.errors import ConfigurationError, DebugInfoError, ModuleFormatErr
 if TYPE_CHECKING:
     from urllib.request import OpenerDirector
 
-__all__ = ["DEBUGINFOD_URLS", "debuginfod_urls", "fetch"]
+__all__ = ["DEBUGINFOD_URLS", "check_urls", "debuginfod_urls", "fetch"]
 
 DEBUGINFOD_URLS: Final = "DEBUGINFOD_URLS"
 """The environment variable that names servers, with spaces between them, as for all clients of debuginfod."""
@@ -64,7 +64,7 @@ def fetch(
     Raises:
         ConfigurationError: If a URL is not one of http or https.
     """
-    bases = [_checked(url) for url in urls]
+    bases = check_urls(urls)
     if store_path(folder, build_id) is None:
         return None, (f"no server is asked for a build id of {len(build_id)} bytes",)
     order = _Order(build_id, folder, _opener(), answer_timeout_s, monotonic() + deadline_s, max_bytes)
@@ -76,6 +76,15 @@ def fetch(
     if worker.is_alive():
         order.notes.append(f"no debug file came within {deadline_s:g} s")
     return order.path, tuple(order.notes)
+
+
+def check_urls(urls: Sequence[str]) -> list[str]:
+    """Check servers' URLs, and give them without a slash at the end.
+
+    Raises:
+        ConfigurationError: If one is not of http or https.
+    """
+    return [_checked(url) for url in urls]
 
 
 class _Order:

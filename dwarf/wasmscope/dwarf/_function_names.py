@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from wasmscope.dwarf._demangle import demangle, is_mangled
 from wasmscope.dwarf._frame import Origin
-from wasmscope.errors import ModuleFormatError
+from wasmscope.errors import DebugInfoError, ModuleFormatError
 
 if TYPE_CHECKING:
     from wasmscope.wasm import Module
 
 __all__ = ["FunctionName", "FunctionNames"]
 
-_MANGLED = ("_Z", "_R", "__Z", "__R")
 
-
-class FunctionName:
+class FunctionName(NamedTuple):
     """What a function is called, and who said so.
 
     Attributes:
@@ -26,13 +25,9 @@ class FunctionName:
         origin: Who said so.
     """
 
-    __slots__ = ("linkage_name", "name", "origin")
-
-    def __init__(self, name: str | None, linkage_name: str | None, origin: Origin) -> None:
-        """Take all three."""
-        self.name = name
-        self.linkage_name = linkage_name
-        self.origin = origin
+    name: str | None
+    linkage_name: str | None
+    origin: Origin
 
 
 _NOBODY = FunctionName(None, None, Origin.INDEX)
@@ -41,15 +36,15 @@ _NOBODY = FunctionName(None, None, Origin.INDEX)
 class FunctionNames:
     """Names of functions by their index: of the name section, else of exports, else of imports."""
 
-    def __init__(self, module: Module, demangle: Callable[[str], str | None]) -> None:
+    def __init__(self, module: Module, notes: list[str]) -> None:
         """Read nothing yet.
 
         Args:
             module: The module.
-            demangle: Gives a name as its author wrote it, None if it is not mangled.
+            notes: Gets a line if names cannot be demangled.
         """
         self._module = module
-        self._demangle = demangle
+        self._notes = notes
         self._more: Mapping[int, str] = {}
         self._known: dict[int, FunctionName] = {}
 
@@ -68,26 +63,36 @@ class FunctionNames:
         Args:
             index: Its index, imported ones counted first.
         """
-        found = self._known.get(index)
-        if found is None:
-            found = self._known[index] = self._find(index)
-        return found
+        if index not in self._known:
+            self.prepare((index,))
+        return self._known[index]
 
-    def _find(self, index: int) -> FunctionName:
-        for names, origin in ((self._module.names().functions, Origin.NAMES), (self._more, Origin.NAMES)):
-            if name := names.get(index):
-                return self._named(name, origin)
+    def prepare(self, indices: Iterable[int]) -> None:
+        """Find the names of many functions at a time: to demangle many takes as long as to demangle one.
+
+        Args:
+            indices: Their indices.
+        """
+        found = {index: self._raw(index) for index in indices if index not in self._known}
+        mangled = {name.name for name in found.values() if name.name is not None and is_mangled(name.name)}
+        meanings: Mapping[str, str] = {}
+        if mangled:
+            try:
+                meanings = demangle(mangled)
+            except DebugInfoError as error:
+                self._notes.append(f"names are as the linker knows them: {error}")
+        for index, name in found.items():
+            meaning = meanings.get(name.name or "")
+            self._known[index] = name if meaning is None else FunctionName(meaning, name.name, name.origin)
+
+    def _raw(self, index: int) -> FunctionName:
+        if name := self._module.names().functions.get(index) or self._more.get(index):
+            return FunctionName(name, None, Origin.NAMES)
         if name := self._exports.get(index):
-            return self._named(name, Origin.EXPORTS)
+            return FunctionName(name, None, Origin.EXPORTS)
         if index < len(self._imports):
             return FunctionName(self._imports[index], None, Origin.IMPORTS)
         return _NOBODY
-
-    def _named(self, name: str, origin: Origin) -> FunctionName:
-        demangled = self._demangle(name) if name.startswith(_MANGLED) else None
-        if demangled is None or demangled == name:
-            return FunctionName(name, None, origin)
-        return FunctionName(demangled, name, origin)
 
     @cached_property
     def _exports(self) -> dict[int, str]:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from wasmscope.errors import DebugInfoError
 
@@ -32,8 +31,7 @@ _DIGITS: Final = bytes(
 _MAX_SHIFT: Final = 30  # of a number's last digit
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """A place in a source file.
 
     Attributes:

@@ -77,7 +77,8 @@ def _check(module: Module, found: SourceMap) -> None:
     build_id = module.build_id()
     if build_id and found.debug_id and not _is_same_build(build_id, found.debug_id):
         raise DebugInfoError(
-            f"it is of another build: its debugId is {shown(found.debug_id)}, the module's build id {build_id.hex()[:64]}"
+            f"it is of another build: its debugId is {shown(found.debug_id)}, and the module's build id "
+            f"{build_id.hex()[:64]}"
         )
     last, code = found.last_offset, module.code
     if last is not None and code is not None and not code.offset <= last + module.start <= code.end:

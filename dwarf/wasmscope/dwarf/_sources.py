@@ -7,8 +7,7 @@ be chosen by somebody who wants to see what we print: so reading is bounded, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from wasmscope.dwarf._local_files import read_file
 from wasmscope.errors import ConfigurationError, DebugInfoError
@@ -22,8 +21,7 @@ _MAX_FILES_KEPT: Final = 16
 _BYTE_ORDER_MARKS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
-@dataclass(frozen=True, slots=True)
-class PathMap:
+class PathMap(NamedTuple):
     """Where files with a common beginning of their paths are on this machine.
 
     Attributes:
@@ -58,8 +56,7 @@ class PathMap:
         return rest[1:] if not after else after.removesuffix("/") + rest
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLine:
+class SourceLine(NamedTuple):
     """A line of a source file, fit for a terminal.
 
     Attributes:
