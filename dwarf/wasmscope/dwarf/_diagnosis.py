@@ -114,9 +114,9 @@ def diagnose(
         if number != main:
             findings = tuple(_excused(finding) for finding in findings)
         modules.append(ModuleDiagnosis(found, findings))
-    errors = [(module, f) for module in modules for f in module.findings if f.severity is Severity.ERROR]
+    errors = [found for module in modules for found in module.findings if found.severity is Severity.ERROR]
     if errors:
-        return Diagnosis(False, _why_not(*errors[0]), tuple(modules))
+        return Diagnosis(False, _why_not(errors[0]), tuple(modules))
     if not modules:
         return Diagnosis(False, "there is no module in it", ())
     return Diagnosis(True, _what(modules[main].examination), tuple(modules))
@@ -127,21 +127,19 @@ def _code_size(module: Module) -> int:
 
 
 def _excused(finding: Finding) -> Finding:
-    """Take it easier that a module has no lines, if it is not the one that matters."""
-    if finding.code in ("no-debug-info", "no-code"):
+    """Take it easier that a module has no lines and no build id, if it is not the one that matters."""
+    if finding.code in ("no-build-id", "no-code", "no-debug-info"):
         return replace(finding, severity=Severity.NOTE, remedy=None)
     return finding
 
 
-def _why_not(module: ModuleDiagnosis, error: Finding) -> str:
-    if error.code == "no-debug-info":
-        return f"it has {'names and no lines' if module.examination.named_functions else 'neither lines nor names'}"
-    return _WHY_NOT[error.code]
+def _why_not(error: Finding) -> str:
+    return _WHY_NOT.get(error.code, error.message)
 
 
 def _what(examination: Examination) -> str:
     if examination.origin is Origin.SOURCE_MAP:
-        return "functions have names, and lines come from its source map"
+        return "lines come from its source map"
     where = examination.file or "the DWARF in the module"
     if examination.missing_split_units or not (examination.health and examination.health.live):
         return f"lines come from {where}"

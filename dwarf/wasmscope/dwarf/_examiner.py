@@ -124,7 +124,7 @@ def examine(
         producers=module.producers(),
         is_rewritten=_is_rewritten(module),
         origin=origin,
-        file=None if info is None or info.container is module else info.source,
+        file=None if info is None or info.container is module else info.source.rstrip(","),
         health=dwarf.health,
         problems=dwarf.problems,
         line_bytes=dwarf.line_bytes if info is not None else 0,
@@ -243,7 +243,7 @@ def _links(module: Module, sources: DebugSources, map_notes: Sequence[str]) -> I
             notes: list[str] = []
             find_source_map(module, sources.path, None, notes)
             map_notes = notes
-        shown = "data:" if url[:5].lower() == "data:" else url
+        shown = "the map in the module itself" if url[:5].lower() == "data:" else url
         yield Link(LinkKind.SOURCE_MAP, shown, map_notes[0] if map_notes else None)
 
 

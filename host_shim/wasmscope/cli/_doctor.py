@@ -44,7 +44,9 @@ def doctor_parser() -> Parser:
         _EPILOG,
     )
     parser.add_argument("module", metavar="MODULE", nargs="?", help="a .wasm file")
-    parser.add_argument("--debug-file", metavar="FILE", help="hold this debug file against it, and take lines from there")
+    parser.add_argument(
+        "--debug-file", metavar="FILE", help="hold this debug file against it, and take lines from there"
+    )
     parser.add_argument(
         "--debug-path",
         metavar="DIR",
