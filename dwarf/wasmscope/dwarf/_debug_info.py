@@ -59,7 +59,10 @@ class DebugInfo:
         origin: Who speaks, if it is not a split part.
         health: How it lies on the module's code.
         container: The file that it is in: the module itself, or a debug file.
+        source: What that file is called in messages.
     """
+
+    source = "the DWARF in the module"
 
     def __init__(
         self, module: Module, container: Module, origin: Origin, split: Sequence[Module], limits: EngineLimits | None
@@ -262,6 +265,7 @@ def _checked(
     """Give the DWARF of a file if it describes this module's code, else None and a note."""
     origin = Origin.DWARF if container is module else Origin.DEBUG_FILE
     found = DebugInfo(module, container, origin, (), sources.limits)
+    found.source = source
     parts: list[Module] = []
     try:
         units = found.engine.units() if given or _may_be_split(container) else ()
@@ -300,7 +304,7 @@ def _problem(info: DebugInfo, has_skeletons: bool) -> str | None:
     from wasmscope.dwarf._health import Verdict, health
 
     info.health = found = health(info.engine)
-    if found.verdict is Verdict.FRESH or (found.verdict is Verdict.EMPTY and has_skeletons and _lines_fit(info)):
+    if found.verdict is Verdict.FRESH or (found.verdict is Verdict.EMPTY and _lines_fit(info)):
         return None
     if found.verdict is Verdict.STALE:
         return (
