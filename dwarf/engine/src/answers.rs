@@ -78,9 +78,11 @@ impl Builder<'_> {
             Some(unit) if location != UNKNOWN => self.debug.path(unit, location.file, &mut self.tables.texts),
             _ => 0,
         };
-        let low = if scope == 0 { self.described.entry() } else { NONE };
-        let is_inlined = u32::from(scope != 0);
-        let _ = is_inlined;
+        let low = match self.described.function {
+            Some((_, _, function)) if scope == 0 => function.low,
+            None => NONE - 1,
+            Some(_) => NONE,
+        };
         self.tables.frames.number([function, file, location.line, location.column, low])
     }
 

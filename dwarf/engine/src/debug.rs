@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gimli::{Dwarf, DwarfPackage, EndianSlice, LittleEndian, SectionId, UnitOffset};
 
-use crate::base::{Ledger, Map, NONE, Problem, Reader};
+use crate::base::{Ledger, Map, Problem, Reader};
 use crate::bodies::Bodies;
 use crate::functions::{Function, Functions};
 use crate::lines::{Lines, Row};
@@ -256,11 +256,5 @@ impl Debug {
 
     pub fn name(&self, file: u32, unit: u32, entry: UnitOffset, tables: &mut Tables, ledger: &Ledger) -> u32 {
         self.names.function(&self.files, file, unit, entry, tables, ledger)
-    }
-}
-
-impl Described<'_> {
-    pub fn entry(&self) -> u32 {
-        self.function.map_or(NONE, |(_, _, function)| function.low)
     }
 }
