@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from wasmscope.cli._exits import OWN_FAILURE, USAGE, CommandError
 from wasmscope.cli._streams import let_go, write_out
 from wasmscope.cli._symbolize_addresses import looks_like_addresses, parse_address
-from wasmscope.cli._symbolize_format import AnswerFormat, JsonFormat, printable
+from wasmscope.cli._symbolize_format import AnswerFormat, BulkFormat, JsonFormat, printable
 from wasmscope.cli._symbolize_modules import Modules, NamedModule, reason_of
 from wasmscope.cli._symbolize_options import HELP, parse
 from wasmscope.wasm import AddressKind
@@ -27,6 +27,9 @@ __all__ = ["symbolize"]
 _CHUNK_BYTES: Final = 1 << 20
 _MAGIC: Final = b"\0asm"
 _MAX_DUMP_BYTES: Final = 1 << 30
+_MANY: Final = 64
+_PLAIN: Final = b"0123456789abcdefABCDEFxX\r\t "
+_MAX_PLAIN: Final = 18
 
 
 def symbolize(arguments: Sequence[str]) -> int:
@@ -63,6 +66,7 @@ class _Run:
         source = _source(options)
         self._format = AnswerFormat(options, source)
         self._json = JsonFormat(source) if options.json else None
+        self._bulk: BulkFormat | None = None
 
     def execute(self) -> None:
         words = self._options.words
@@ -140,6 +144,8 @@ class _Run:
             _write(self._lines(module, [rest]))
 
     def _lines(self, module: NamedModule, lines: list[bytes]) -> bytes:
+        if len(lines) >= _MANY and (out := self._many(module, lines)) is not None:
+            return out
         addresses: list[Address | None] = [
             parse_address(line.decode("ascii", "replace"), self._options.kind) for line in lines
         ]
@@ -156,6 +162,25 @@ class _Run:
                 # As addr2line: an answer for each line, so that who asks does not lose count.
                 out.append(self._format.answer(()))
         return "".join(out).encode("utf-8", "backslashreplace")
+
+    def _many(self, module: NamedModule, lines: list[bytes]) -> bytes | None:
+        """Answer a great many plain addresses; None if some are not plain, or answers are to be in another form."""
+        kind = self._options.kind
+        if self._bulk is None:
+            if self._json or kind is AddressKind.FUNC or (bulk := module.symbolizer.in_bulk()) is None:
+                return None
+            self._bulk = BulkFormat(self._options, self._format, bulk)
+        text = b"".join(lines)
+        # What int would take and addr2line would not; what is longer than 16 digits is no address either.
+        if text.translate(None, _PLAIN) or max(map(len, lines)) > _MAX_PLAIN:
+            return None
+        try:
+            offsets = [int(line, 16) for line in lines]
+        except ValueError:
+            return None
+        out = self._bulk.answers(kind, offsets).encode("utf-8", "backslashreplace")
+        module.tell_notes()
+        return out
 
     def _answers(self, module: NamedModule, addresses: list[Address]) -> str:
         places = module.symbolizer.symbolize(addresses)

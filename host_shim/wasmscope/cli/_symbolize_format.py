@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from wasmscope.cli._symbolize_options import SymbolizeOptions
     from wasmscope.dwarf import Frame, Place
+    from wasmscope.dwarf._bulk import Bulk
+    from wasmscope.dwarf._engine_tables import EngineFrame
     from wasmscope.dwarf.dialects import Match
-    from wasmscope.wasm import Address
+    from wasmscope.wasm import Address, AddressKind
 
     Source = Callable[[str, int], Sequence[tuple[int, str]]]
     """Gives (number, text) of the lines around a line of a file; nothing if it cannot be read."""
+    _Located = Frame | EngineFrame
 
-__all__ = ["AnswerFormat", "JsonFormat", "printable"]
+__all__ = ["AnswerFormat", "BulkFormat", "JsonFormat", "printable"]
 
 _NO_FRAME: Final = "??:0\n"
+_NEWLINE: Final = "\n"
 
 
 def printable(text: str) -> str:
@@ -57,15 +61,16 @@ class AnswerFormat:
         if not frames:
             unknown = ("?? " if options.pretty else "??\n") if options.functions else ""
             return unknown + _NO_FRAME
-        lines: list[str] = []
-        for frame in frames if options.inlines else frames[:1]:
-            line = " (inlined by) " if lines and options.pretty else ""
-            if options.functions:
-                line += self.function(frame) or "??"
-                line += " at " if options.pretty else "\n"
-            lines.append(f"{line}{self._place(frame)}\n")
-            lines.extend(self._source_lines(frame))
-        return "".join(lines)
+        prefix = " (inlined by) " if options.pretty else ""
+        return prefix.join([self.frame(frame) for frame in (frames if options.inlines else frames[:1])])
+
+    def frame(self, frame: _Located) -> str:
+        """Give a frame as addr2line would."""
+        options = self._options
+        line = self._place(frame) + "\n"
+        if options.functions:
+            line = f"{self.function(frame) or '??'}{' at ' if options.pretty else _NEWLINE}{line}"
+        return line if self._source is None else line + "".join(self._source_lines(frame))
 
     def beneath(self, frames: Sequence[Frame], indent: str) -> list[str]:
         """Give the lines that go beneath a frame in text, without line ends.
@@ -86,12 +91,12 @@ class AnswerFormat:
             lines.extend(f"{indent}    {line.rstrip()}" for line in self._source_lines(frame))
         return lines
 
-    def function(self, frame: Frame) -> str | None:
+    def function(self, frame: _Located) -> str | None:
         """Give a function's name; None if nobody knows it."""
         name = frame.function if self._options.demangle else frame.linkage_name or frame.function
         return None if name is None else printable(name)
 
-    def _place(self, frame: Frame) -> str:
+    def _place(self, frame: _Located) -> str:
         if frame.file is None:
             return "??:?"
         column = f":{frame.column or 0}" if self._options.columns and frame.line else ""
@@ -102,7 +107,7 @@ class AnswerFormat:
             file = file.replace("\\", "/").rpartition("/")[2] if "\\" in file else file.rpartition("/")[2]
         return printable(file)
 
-    def _source_lines(self, frame: Frame) -> list[str]:
+    def _source_lines(self, frame: _Located) -> list[str]:
         """Give the lines around a place, marked as llvm-symbolizer does with --print-source-context-lines."""
         if self._source is None or frame.file is None or not frame.line:
             return []
@@ -112,6 +117,59 @@ class AnswerFormat:
             f"{number:>{width}}{' >: ' if number == frame.line else '  : '}{printable(text.expandtabs(4))}\n"
             for number, text in lines
         ]
+
+
+class BulkFormat:
+    """Answers to a great many addresses, in addr2line's shapes; each unique answer is written once."""
+
+    def __init__(self, options: SymbolizeOptions, show: AnswerFormat, bulk: Bulk) -> None:
+        """Choose.
+
+        Args:
+            options: What was asked for.
+            show: How single answers look.
+            bulk: Who knows the module.
+        """
+        self._options = options
+        self._show = show
+        self._bulk = bulk
+        self._answers: dict[int, str] = {}
+        self._frames: dict[int, str] = {}
+        self._epoch = -1
+
+    def answers(self, kind: AddressKind, offsets: Sequence[int]) -> str:
+        """Give the answers to addresses of one kind."""
+        options, bulk, known = self._options, self._bulk, self._answers
+        numbers = bulk.numbers(kind, offsets, with_names=options.functions)
+        if bulk.epoch != self._epoch:
+            known.clear()
+            self._frames.clear()
+            self._epoch = bulk.epoch
+            known[0] = self._show.answer(())
+        for number in set(numbers) - known.keys():
+            known[number] = self._answer(number)
+        if options.addresses:
+            end = ": " if options.pretty else "\n"
+            shown = zip(offsets, map(known.__getitem__, numbers), strict=True)
+            return "".join([f"0x{offset:08x}{end}{answer}" for offset, answer in shown])
+        return "".join(map(known.__getitem__, numbers))
+
+    def _answer(self, number: int) -> str:
+        answer = self._frame(number)
+        if not self._options.inlines:
+            return answer
+        outer = self._bulk.outer
+        prefix = " (inlined by) " if self._options.pretty else ""
+        while number := outer(number):
+            answer = f"{answer}{prefix}{self._frame(number)}"
+        return answer
+
+    def _frame(self, number: int) -> str:
+        frame = self._bulk.frame_number(number)
+        known = self._frames.get(frame)
+        if known is None:
+            known = self._frames[frame] = self._show.frame(self._bulk.frame_of(number))
+        return known
 
 
 class JsonFormat:

@@ -1,0 +1,158 @@
+"""A great many addresses in one module: numbers instead of objects, so that each place costs a microsecond or two."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from wasmscope.wasm import Address, AddressKind
+
+if TYPE_CHECKING:
+    from threading import RLock
+
+    from wasmscope.dwarf._engine_tables import EngineFrame, Tables
+    from wasmscope.dwarf._frame import Frame
+    from wasmscope.dwarf._resolver import Resolver
+
+__all__ = ["Bulk"]
+
+_NONE: Final = 0xFFFFFFFF
+_FRAME_WORDS: Final = 5
+
+
+class Bulk:
+    """Gives addresses numbers; places with the same frames have the same number, so that each is looked at once.
+
+    A number stands for a frame and the number of the frames around it: `frame_of` and `outer`. 0 stands for nothing.
+    Numbers are valid until `epoch` changes.
+
+    Attributes:
+        epoch: Changes when numbers that were given before mean nothing any more.
+    """
+
+    def __init__(self, resolver: Resolver, lock: RLock) -> None:
+        """Begin.
+
+        Args:
+            resolver: Who knows the module.
+            lock: What keeps others from using it meanwhile.
+        """
+        self.epoch = 0
+        self._resolver = resolver
+        self._lock = lock
+        self._tables: Tables | None = None
+        # What the engine does not know has negative numbers: its frame, and the number of what is around it.
+        self._others: list[tuple[Frame, int]] = []
+        self._other_numbers: dict[tuple[Frame, ...], int] = {(): 0}
+        self._in_function: dict[int, bool] = {0: False}
+
+    def numbers(self, kind: AddressKind, offsets: Sequence[int], *, with_names: bool) -> Sequence[int]:
+        """Give the numbers of places.
+
+        Args:
+            kind: What all offsets count from; not `AddressKind.FUNC`.
+            offsets: The offsets.
+            with_names: Whether functions' names matter, and not only files and lines.
+        """
+        resolver = self._resolver
+        with self._lock:
+            code = resolver.module.code
+            if code is None or resolver.info is None:
+                return self._slow(kind, offsets)
+            base = 0 if kind is AddressKind.CODE else code.offset
+            in_code = [offset - base for offset in offsets]
+            if min(in_code, default=0) < 0 or max(in_code, default=0) >= code.size:
+                # At 0 is the count of functions, and so nothing.
+                in_code = [offset if 0 <= offset < code.size else 0 for offset in in_code]
+            answers = resolver.ask(array("I", in_code))
+            if answers is None:
+                return self._slow(kind, offsets)
+            if answers._tables is not self._tables:
+                self._tables = answers._tables
+                self._in_function = {0: False}
+                self._others.clear()
+                self._other_numbers = {(): 0}
+                self.epoch += 1
+            numbers: Sequence[int] = answers.ids
+            unknown = 0 in numbers
+            if with_names:
+                unknown |= self._judge(numbers, in_code)
+            return self._with_others(kind, offsets, numbers, with_names) if unknown else numbers
+
+    def frame_of(self, number: int) -> EngineFrame | Frame:
+        """Give the frame of a number that is not 0."""
+        if number < 0:
+            return self._others[~number][0]
+        assert self._tables is not None
+        return self._tables.frame(self._tables._chains[2 * number])
+
+    def frame_number(self, number: int) -> int:
+        """Give what is the same for numbers with the same `frame_of`."""
+        return number if number < 0 or self._tables is None else self._tables._chains[2 * number]
+
+    def outer(self, number: int) -> int:
+        """Give the number of what the frame was inlined into; 0 if it was not."""
+        if number < 0:
+            return self._others[~number][1]
+        assert self._tables is not None
+        return self._tables._chains[2 * number + 1]
+
+    def _judge(self, numbers: Sequence[int], in_code: Sequence[int]) -> bool:
+        """Find out which of the engine's chains end with the function that has the place; whether some do not."""
+        known = self._in_function
+        seen = set(numbers)
+        new = seen - known.keys()
+        if new:
+            bodies = self._resolver.module.bodies
+            code = self._resolver.module.code
+            assert code is not None
+            starts, base = bodies.starts, code.offset
+            for number, offset in zip(numbers, in_code, strict=True):
+                if number in new:
+                    new.discard(number)
+                    low = self._outermost_low(number)
+                    known[number] = low is not None and bisect_right(starts, low + base) == bisect_right(
+                        starts, offset + base
+                    )
+        return not all(map(known.__getitem__, seen))
+
+    def _outermost_low(self, number: int) -> int | None:
+        """Give where the outermost function begins; None if it is not known, or has no name."""
+        assert self._tables is not None
+        chains, frames, functions = self._tables._chains, self._tables._frames, self._tables._functions
+        while outer := chains[2 * number + 1]:
+            number = outer
+        at = chains[2 * number] * _FRAME_WORDS
+        low = frames[at + 4]
+        return low if low < _NONE - 1 and functions[2 * frames[at]] else None
+
+    def _with_others(
+        self, kind: AddressKind, offsets: Sequence[int], numbers: Sequence[int], with_names: bool
+    ) -> Sequence[int]:
+        """Ask the resolver about those that the engine does not know, or not alone."""
+        known = self._in_function
+        at = [i for i, number in enumerate(numbers) if not number or (with_names and not known[number])]
+        found = list(numbers)
+        for i, number in zip(at, self._slow(kind, [offsets[i] for i in at]), strict=True):
+            found[i] = number
+        return found
+
+    def _slow(self, kind: AddressKind, offsets: Sequence[int]) -> list[int]:
+        numbers: list[int] = []
+        known = self._other_numbers
+        for place in self._resolver.resolve([Address(kind, offset) for offset in offsets]):
+            number = known.get(place.frames)
+            numbers.append(self._new(place.frames) if number is None else number)
+        return numbers
+
+    def _new(self, frames: tuple[Frame, ...]) -> int:
+        outer = 0
+        for start in range(len(frames) - 1, -1, -1):
+            number = self._other_numbers.get(frames[start:])
+            if number is None:
+                self._others.append((frames[start], outer))
+                number = self._other_numbers[frames[start:]] = ~(len(self._others) - 1)
+            outer = number
+        return outer
