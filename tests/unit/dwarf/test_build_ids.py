@@ -15,7 +15,7 @@ ID = bytes.fromhex("abcdef0123456789")
 class TestPlace:
     def test_layout(self) -> None:
         """The first byte names a folder, the others a file in it, as for ELF."""
-        assert os.path.join("d", "ab", "cdef0123456789.debug.wasm") == store_path("d", ID)
+        assert store_path("d", ID) == str(Path("d") / "ab" / "cdef0123456789.debug.wasm")
 
     @pytest.mark.parametrize("build_id", [b"", b"a", b"x" * 65, b"x" * 100_000])
     def test_too_short_or_long(self, tmp_path: Path, build_id: bytes) -> None:
@@ -43,11 +43,15 @@ class TestFind:
 
     def test_no_file(self, tmp_path: Path) -> None:
         """A folder, a pipe and a broken link in a file's place are passed."""
-        for number, make in enumerate((os.mkdir, os.mkfifo, lambda p: os.symlink("nothing", p))):
-            path = store_path(str(tmp_path / str(number)), ID)
+        places: list[Path] = []
+        for store in "012":
+            path = store_path(str(tmp_path / store), ID)
             assert path is not None
-            os.makedirs(os.path.dirname(path))
-            make(path)
+            places.append(Path(path))
+            places[-1].parent.mkdir(parents=True)
+        places[0].mkdir()
+        os.mkfifo(places[1])
+        places[2].symlink_to("nothing")
 
         assert find_by_build_id([str(tmp_path / n) for n in "012"], ID) is None
 
@@ -60,15 +64,15 @@ class TestSave:
             assert find_by_build_id([str(tmp_path)], ID) is None
             raise RuntimeError
 
-        assert [] == [p for p in tmp_path.rglob("*") if p.is_file()]
+        assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
     def test_for_everybody(self, tmp_path: Path) -> None:
         """A store can be shared: what is put there can be read by others, and replaces what was there."""
         for data in (b"old", b"new"):
             path = save_by_build_id(str(tmp_path), ID, data)
 
-        assert b"new" == Path(path).read_bytes()
-        assert 0o644 == stat.S_IMODE(os.stat(path).st_mode)
+        assert Path(path).read_bytes() == b"new"
+        assert stat.S_IMODE(Path(path).stat().st_mode) == 0o644
 
     def test_cannot_be_written(self, tmp_path: Path) -> None:
         """A store that is a file is an error of the system's."""
@@ -79,5 +83,5 @@ class TestSave:
 
 def test_debug_path() -> None:
     """Several folders are joined as in PATH; empty entries, which would be the current folder, count for nothing."""
-    assert ("a", "b") == debug_path({"WASMSCOPE_DEBUG_PATH": os.pathsep.join(["", "a", "", "b", ""])})
-    assert () == debug_path({})
+    assert debug_path({"WASMSCOPE_DEBUG_PATH": os.pathsep.join(["", "a", "", "b", ""])}) == ("a", "b")
+    assert debug_path({}) == ()

@@ -92,8 +92,8 @@ class TestFetch:
         path, notes = fetch([server.url + "/"], ID, str(tmp_path))
 
         assert path == find_by_build_id([str(tmp_path)], ID)
-        assert path is not None and FILE == Path(path).read_bytes()
-        assert () == notes
+        assert path is not None and Path(path).read_bytes() == FILE
+        assert notes == ()
 
     def test_next_server(self, server: Server, tmp_path: Path) -> None:
         """A server that has no such file is followed by the next one."""
@@ -119,7 +119,7 @@ class TestFetch:
         path, notes = fetch([server.url], ID, str(tmp_path))
 
         assert path is None
-        assert [] == [p for p in tmp_path.rglob("*") if p.is_file()]
+        assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
         with pytest.raises(AssertionError, match=message):
             raise AssertionError(*notes)
 
@@ -167,7 +167,11 @@ class TestFetch:
                 request.wfile.write(b"X")
 
         server.answers[PATH] = drip
-        server.answers["/silent" + PATH] = lambda request: None if done.wait(10) else None
+
+        def keep_silent(request: BaseHTTPRequestHandler) -> None:
+            done.wait(10)
+
+        server.answers["/silent" + PATH] = keep_silent
         try:
             for url, answer, deadline in ((server.url + "/silent", 0.1, 5.0), (server.url, 5.0, 0.3)):
                 start = monotonic()
@@ -197,7 +201,7 @@ class TestFetch:
     def test_useless_build_id(self, server: Server, tmp_path: Path) -> None:
         """Nobody is asked for a build id that names nothing."""
         assert fetch([server.url], b"a", str(tmp_path))[0] is None
-        assert [] == server.asked
+        assert server.asked == []
 
 
 class TestUrls:
@@ -219,5 +223,5 @@ class TestUrls:
 
     def test_environment(self) -> None:
         """Servers are separated by spaces, as for all clients."""
-        assert ("http://a", "https://b/") == debuginfod_urls({"DEBUGINFOD_URLS": " http://a  https://b/ "})
-        assert () == debuginfod_urls({})
+        assert debuginfod_urls({"DEBUGINFOD_URLS": " http://a  https://b/ "}) == ("http://a", "https://b/")
+        assert debuginfod_urls({}) == ()

@@ -20,7 +20,7 @@ class TestLocalPath:
         for name in ("a.map", "b c.map", "50%.map"):
             (tmp_path / name).write_text("x")
 
-        assert b"x" == read_file(local_path(url, str(tmp_path)), 10)
+        assert read_file(local_path(url, str(tmp_path)), 10) == b"x"
 
     @pytest.mark.parametrize("form", ["file://{}", "file://localhost{}", "file:{}", "FILE://{}", "{}"])
     def test_file_url(self, tmp_path: Path, form: str) -> None:
@@ -59,7 +59,7 @@ class TestReadFile:
             if path.name == "link":
                 path.symlink_to(pipe)
             assert not is_regular(str(path))
-            with pytest.raises(DebugInfoError, match="not a regular file|cannot be read"):
+            with pytest.raises(DebugInfoError, match=r"not a regular file|cannot be read"):
                 read_file(str(path), 10)
 
     def test_links(self, tmp_path: Path) -> None:
@@ -68,13 +68,13 @@ class TestReadFile:
         for name, target in (("good", "file"), ("round", "round"), ("dangling", "nothing")):
             (tmp_path / name).symlink_to(tmp_path / target)
 
-        assert [True, False, False] == [is_regular(str(tmp_path / n)) for n in ("good", "round", "dangling")]
+        assert [is_regular(str(tmp_path / n)) for n in ("good", "round", "dangling")] == [True, False, False]
 
     def test_too_large(self, tmp_path: Path) -> None:
         """A file may have as many bytes as said, and not one more."""
         (tmp_path / "a").write_bytes(b"12345")
 
-        assert b"12345" == read_file(str(tmp_path / "a"), 5)
+        assert read_file(str(tmp_path / "a"), 5) == b"12345"
         with pytest.raises(DebugInfoError, match="more than 4 bytes"):
             read_file(str(tmp_path / "a"), 4)
 
@@ -90,6 +90,6 @@ class TestReadFile:
 
 def test_shown() -> None:
     """What a module says is shown without what a terminal would obey, and not without end."""
-    assert "a/b.wasm" == shown("a/b.wasm")
+    assert shown("a/b.wasm") == "a/b.wasm"
     assert shown("\x1b[31m\n").isprintable()
     assert len(shown("x" * 10_000)) < 300

@@ -41,7 +41,7 @@ class TestPathMap:
 
         for order in (rules, rules[::-1]):
             sources = Sources(order)
-            assert ["two/a.c", "one/a.c", "/x"] == [sources.path(p) for p in ("/build/lib/a.c", "/build/a.c", "/x")]
+            assert [sources.path(p) for p in ("/build/lib/a.c", "/build/a.c", "/x")] == ["two/a.c", "one/a.c", "/x"]
 
 
 class TestLines:
@@ -50,18 +50,18 @@ class TestLines:
         (tmp_path / "a.c").write_text("".join(f"line {n}\n" for n in range(1, 6)))
         sources = Sources([PathMap("/src", str(tmp_path))])
 
-        assert [1, 2, 3] == [s.number for s in sources.lines("/src/a.c", 1)]
-        assert ["line 4", "line 5"] == [s.text for s in sources.lines("/src/a.c", 5, around=1)]
-        assert () == sources.lines("/src/a.c", 6)
-        assert () == sources.lines("/src/a.c", 0)
+        assert [s.number for s in sources.lines("/src/a.c", 1)] == [1, 2, 3]
+        assert [s.text for s in sources.lines("/src/a.c", 5, around=1)] == ["line 4", "line 5"]
+        assert sources.lines("/src/a.c", 6) == ()
+        assert sources.lines("/src/a.c", 0) == ()
 
     def test_marker(self, tmp_path: Path) -> None:
         """A column is found again behind tabs, which are spaces; one beyond the line is not shown."""
         (tmp_path / "a.c").write_text("\tx\ty;\n")
         (line,) = Sources().lines(str(tmp_path / "a.c"), 1, column=4)
 
-        assert "    x   y;" == line.text
-        assert line.marker is not None and "y" == line.text[line.marker]
+        assert line.text == "    x   y;"
+        assert line.marker is not None and line.text[line.marker] == "y"
         assert Sources().lines(str(tmp_path / "a.c"), 1, column=7)[0].marker is None
 
     @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ class TestLines:
         (tmp_path / "a.js").write_bytes(b"x" * 10_000_000)
         (line,) = Sources().lines(str(tmp_path / "a.js"), 1, column=9_000_000)
 
-        assert 501 == len(line.text) and line.marker is None
+        assert len(line.text) == 501 and line.marker is None
 
     def test_what_is_no_source(self, tmp_path: Path) -> None:
         """A binary, a folder, a pipe, a device, a file that is too large and one that is not there have no lines."""
@@ -99,9 +99,9 @@ class TestLines:
             file.truncate(17 * 1024 * 1024)
         sources = Sources()
 
-        for path in ("binary", ".", "pipe", "large", "none", "/dev/zero", "a\0b"):
-            assert () == sources.lines(os.path.join(tmp_path, path), 1)
+        for path in ("binary", ".", "pipe", "large", "none", "../../../../dev/zero", "a\0b"):
+            assert sources.lines(f"{tmp_path}/{path}", 1) == ()
 
     def test_carried_by_a_source_map(self) -> None:
         """Text that a source map has needs no file."""
-        assert ("b",) == tuple(s.text for s in Sources().lines("~lib/rt.ts", 2, around=0, content="a\nb\n"))
+        assert tuple(s.text for s in Sources().lines("~lib/rt.ts", 2, around=0, content="a\nb\n")) == ("b",)
