@@ -107,6 +107,13 @@ rust_minimum=85 # 1.85, the first with edition 2024, and Debian 13's
 debian_rust=$cache/rust-debian13-1 # raise the last number when script/setup lays it out anew
 node_minimum=20 # what AssemblyScript's compiler asks for
 node_prefix=$cache/node-$(key_of "$root/requirements/node.txt")
+debian_clang=$cache/clang-debian13-1 # likewise
+clang_programs='clang-19 clang++-19 wasm-ld-19 llvm-symbolizer-19 llvm-objcopy-19 llvm-dwp-19 llvm-dwarfdump-19 wasm-tools wasm-opt-native'
+# The same version is in tests/support/oracles.py.
+addr2line_version=0.25.1 # the last that builds with Debian 13's Rust
+addr2line_program=addr2line-$addr2line_version
+addr2line_prefix=$cache/$addr2line_program
+zig_prefix=$cache/zig-$(key_of "$root/requirements/zig.txt")
 # shellcheck disable=SC2034
 go_prefix=$cache/go-$(key_of "$root/requirements/go.txt")
 # The same rule is in tests/support/jaeger.py.
@@ -123,6 +130,16 @@ use_toolchains() {
     if ! node_serves && [ -d "$node_prefix" ]; then
         PATH=$node_prefix/bin:$PATH
     fi
+    if ! clang_serves && [ -d "$debian_clang" ]; then
+        PATH=$debian_clang/bin:$PATH
+    fi
+    # Programs under names of their own.
+    for prefix in "$addr2line_prefix" "$zig_prefix"; do
+        case :$PATH: in
+        *":$prefix/bin:"*) ;;
+        *) PATH=$PATH:$prefix/bin ;;
+        esac
+    done
     export PATH
 }
 
@@ -141,6 +158,25 @@ node_serves() {
     major=$(node --version 2>/dev/null) || return
     major=${major#v}
     [ "${major%%.*}" -ge "$node_minimum" ] 2>/dev/null
+}
+
+# Whether clang 19 and all that goes with it is on PATH, and no wasm-opt beside it: clang runs any
+# that it finds after linking, and that drops the debug information.
+clang_serves() {
+    for program in $clang_programs; do
+        have "$program" || return
+    done
+    [ "$(command -v clang-19)" = "$debian_clang/bin/clang-19" ] || ! have wasm-opt
+}
+
+clang_problem() {
+    if clang_serves; then return 1; fi
+    echo "clang 19 for WebAssembly is not complete here ($clang_programs, wasi-libc, libc++); get it with: script/setup toolchains"
+}
+
+zig_problem() {
+    if have zig-for-guests; then return 1; fi
+    echo "there is no Zig; get it with: script/setup toolchains"
 }
 
 # rust_problem [lint]: true, and prints it, when guests in Rust cannot be built (and, with

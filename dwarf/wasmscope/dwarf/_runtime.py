@@ -128,9 +128,7 @@ class LeanRuntime:
         self._module_load = bind("wasmtime_module_deserialize", pointer, pointer, text, size, pointer)
         self._module_save = bind("wasmtime_module_serialize", pointer, pointer, pointer)
         self._module_delete = bind("wasmtime_module_delete", None, pointer)
-        self._instance_new = bind(
-            "wasmtime_instance_new", pointer, pointer, pointer, pointer, size, pointer, pointer
-        )
+        self._instance_new = bind("wasmtime_instance_new", pointer, pointer, pointer, pointer, size, pointer, pointer)
         self._export_get = bind("wasmtime_instance_export_get", flag, pointer, pointer, text, size, pointer)
         self._call = bind("wasmtime_func_call_unchecked", pointer, pointer, pointer, pointer, size, pointer)
         self._memory_data = bind("wasmtime_memory_data", pointer, pointer, pointer)
