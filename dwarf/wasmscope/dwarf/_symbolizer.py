@@ -295,6 +295,7 @@ class Symbolizer:
 
     def _wait(self, seconds: float) -> None:
         self._timer = Timer(seconds, self._free_if_idle)
+        self._timer.name = "wasmscope-idle"
         self._timer.daemon = True
         self._timer.start()
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.unit.dwarf.maps import Segment, mappings, random_segments, source_map, vlq
+from tests.unit.dwarf.maps import Segment, mappings, random_segments, source_map
 from wasmscope.dwarf import Position, SourceMap, read_source_map
 from wasmscope.dwarf import _source_map as decoder
 from wasmscope.errors import DebugInfoError
@@ -20,11 +20,11 @@ def found(source: SourceMap, offset: int) -> tuple[str | None, int, int] | None:
 class TestFormat:
     def test_numbers_by_hand(self) -> None:
         """Numbers are decoded as the standard says: six bits a character, lowest first, of which one is the sign."""
-        # u is 46: 14, and more follows. D is 3: 14 + 3 * 32 is 110, and its half 55. 0 is 52: 20, and more follows. T is
-        # 19: 20 + 19 * 32 is 628, and its half 314. D alone is -1. https://tc39.es/ecma426/#sec-base64-vlq
+        # u is 46: 14, and more follows. D is 3: 14 + 3 * 32 is 110, and its half 55. 0 is 52: 20, and more follows. T
+        # is 19: 20 + 19 * 32 is 628, and its half 314. D alone is -1. https://tc39.es/ecma426/#sec-base64-vlq
         source = read_source_map(source_map("uDAA0T,CAAD"))
 
-        assert [("a.ts", 1, 1 + 314), ("a.ts", 1, 314)] == [found(source, 55), found(source, 56)]
+        assert [found(source, 55), found(source, 56)] == [("a.ts", 1, 1 + 314), ("a.ts", 1, 314)]
 
     def test_lines_and_columns_count_from_1(self) -> None:
         """A map counts lines and columns from 0, and people from 1."""
@@ -35,7 +35,7 @@ class TestFormat:
         source = read_source_map(source_map([(1, 0, 0, 0), (2, 0, 0, 0, 1), (3, 0, 0, 0)]))
 
         names = [position and position.name for position in (source.find(o, *EVERYWHERE) for o in (1, 2, 3))]
-        assert [None, "second", None] == names
+        assert names == [None, "second", None]
 
     @pytest.mark.parametrize("count", [1, 100, 20_000])
     def test_round_trip(self, count: int) -> None:
@@ -51,12 +51,12 @@ class TestFormat:
         """Differences may be negative, so that segments come in any order; the last one at an offset counts."""
         source = read_source_map(source_map([(30, 0, 3, 0), (10, 0, 1, 0), (20, 0, 2, 0), (10, 0, 9, 0)]))
 
-        assert [10, 3, 4] == [position[1] for o in (10, 25, 30) if (position := found(source, o))]
+        assert [position[1] for o in (10, 25, 30) if (position := found(source, o))] == [10, 3, 4]
 
     def test_largest_numbers(self) -> None:
         """Offsets of 32 bits are what files of WebAssembly have at most; more is refused."""
         source = read_source_map(source_map([(2**31 - 1, 0, 2**31 - 1, 0), (2**32 - 1, 0, 0, 0)]))
-        assert ("a.ts", 1, 1) == found(source, 2**32 - 1)
+        assert found(source, 2**32 - 1) == ("a.ts", 1, 1)
 
         with pytest.raises(DebugInfoError, match="32 bits"):
             read_source_map(source_map([(2**31, 0, 0, 0), (2**32, 0, 0, 0)]))
@@ -65,8 +65,8 @@ class TestFormat:
         """A first line that keeps browsers from running the file is left out, and so is a byte order mark."""
         data = source_map([(1, 0, 0, 0)])
 
-        assert 1 == len(read_source_map(b")]}'\n" + data))
-        assert 1 == len(read_source_map(b"\xef\xbb\xbf" + data))
+        assert len(read_source_map(b")]}'\n" + data)) == 1
+        assert len(read_source_map(b"\xef\xbb\xbf" + data)) == 1
 
     @pytest.mark.parametrize(
         ("root", "source", "path"),
@@ -86,25 +86,25 @@ class TestFormat:
 
     def test_null_source(self) -> None:
         """A source may be null: then there is a line and no file."""
-        assert (None, 1, 1) == found(read_source_map(source_map([(1, 0, 0, 0)], sources=[None])), 1)
+        assert found(read_source_map(source_map([(1, 0, 0, 0)], sources=[None])), 1) == (None, 1, 1)
 
     def test_content(self) -> None:
         """A map can carry its sources' text."""
         source = read_source_map(source_map([(1, 0, 0, 0)], sourceRoot="r", sourcesContent=["text", None]))
 
-        assert "text" == source.content("r/a.ts")
+        assert source.content("r/a.ts") == "text"
         assert source.content("r/b.ts") is None
 
     @pytest.mark.parametrize("key", ["debugId", "debug_id"])
     def test_debug_id(self, key: str) -> None:
         """What ties it to a module is kept as it is, in the standard's spelling and in the older one."""
-        assert "0A0b" == read_source_map(source_map([(1, 0, 0, 0)], **{key: "0A0b"})).debug_id
+        assert read_source_map(source_map([(1, 0, 0, 0)], **{key: "0A0b"})).debug_id == "0A0b"
 
     def test_half_a_pair(self) -> None:
         """JSON can hold what no encoding can: it is replaced, so that it can be printed."""
         source = read_source_map(source_map([(1, 0, 0, 0)], sources=["\ud800"], names=["\udfff"]))
 
-        assert ("?",) == source.sources
+        assert source.sources == ("?",)
 
 
 class TestFind:
@@ -159,9 +159,9 @@ class TestIndexMap:
         }
         source = read_source_map(json.dumps(outer).encode())
 
-        assert ("b.ts", 1, 1) == found(source, 1)
+        assert found(source, 1) == ("b.ts", 1, 1)
         assert Position("x.ts", 5, 1, "m") == source.find(102, *EVERYWHERE)
-        assert 2 == len(source)
+        assert len(source) == 2
 
     @pytest.mark.parametrize(
         ("section", "message"),
@@ -243,7 +243,7 @@ class TestBroken:
     def test_too_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file, and a number of mappings, beyond what we read is refused before it is decoded."""
         monkeypatch.setattr(decoder, "_MAX_MAPPINGS", 10)
-        assert 10 == len(read_source_map(source_map([(n, 0, 0, 0) for n in range(10)])))
+        assert len(read_source_map(source_map([(n, 0, 0, 0) for n in range(10)]))) == 10
         with pytest.raises(DebugInfoError, match="more than 10 mappings"):
             read_source_map(source_map([(n, 0, 0, 0) for n in range(11)]))
 
@@ -261,4 +261,4 @@ class TestBroken:
 
 def test_encoder_is_right() -> None:
     """The encoder of these tests writes what the standard's example has."""
-    assert "AAAA,EAEA,IEAC" == mappings([(0, 0, 0, 0), (2, 0, 2, 0), (6, 2, 2, 1)])
+    assert mappings([(0, 0, 0, 0), (2, 0, 2, 0), (6, 2, 2, 1)]) == "AAAA,EAEA,IEAC"
