@@ -46,6 +46,7 @@ class Bulk:
         # What the engine does not know has negative numbers: its frame, and the number of what is around it.
         self._others: list[tuple[Frame, int]] = []
         self._other_numbers: dict[tuple[Frame, ...], int] = {(): 0}
+        self._by_position: dict[int, int] = {-1: 0}
         self._in_function: dict[int, bool] = {0: False}
 
     def numbers(self, kind: AddressKind, offsets: Sequence[int], *, with_names: bool) -> Sequence[int]:
@@ -59,21 +60,21 @@ class Bulk:
         resolver = self._resolver
         with self._lock:
             code = resolver.module.code
-            if code is None or resolver.info is None:
-                return self._slow(kind, offsets)
+            if code is None or resolver._bodies is None:
+                return self._resolved(kind, offsets)
+            if resolver.info is None:
+                return self._named(kind, offsets)
             base = 0 if kind is AddressKind.CODE else code.offset
             in_code = [offset - base for offset in offsets]
             if min(in_code, default=0) < 0 or max(in_code, default=0) >= code.size:
                 # At 0 is the count of functions, and so nothing.
                 in_code = [offset if 0 <= offset < code.size else 0 for offset in in_code]
-            answers = resolver.ask(array("I", in_code))
+            answers = resolver._ask(array("I", in_code))
             if answers is None:
-                return self._slow(kind, offsets)
+                return self._named(kind, offsets)
             if answers._tables is not self._tables:
                 self._tables = answers._tables
                 self._in_function = {0: False}
-                self._others.clear()
-                self._other_numbers = {(): 0}
                 self.epoch += 1
             numbers: Sequence[int] = answers.ids
             unknown = 0 in numbers
@@ -133,19 +134,42 @@ class Bulk:
     ) -> Sequence[int]:
         """Ask the resolver about those that the engine does not know, or not alone."""
         known = self._in_function
-        at = [i for i, number in enumerate(numbers) if not number or (with_names and not known[number])]
         found = list(numbers)
-        for i, number in zip(at, self._slow(kind, [offsets[i] for i in at]), strict=True):
-            found[i] = number
+        known = self._in_function
+        nobody = [i for i, number in enumerate(numbers) if not number]
+        doubtful = [i for i, number in enumerate(numbers) if number and not known[number]] if with_names else []
+        for at, ask in ((nobody, self._named), (doubtful, self._resolved)):
+            for i, number in zip(at, ask(kind, [offsets[i] for i in at]), strict=True):
+                found[i] = number
         return found
 
-    def _slow(self, kind: AddressKind, offsets: Sequence[int]) -> list[int]:
-        numbers: list[int] = []
-        known = self._other_numbers
-        for place in self._resolver.resolve([Address(kind, offset) for offset in offsets]):
-            number = known.get(place.frames)
-            numbers.append(self._new(place.frames) if number is None else number)
-        return numbers
+    def _resolved(self, kind: AddressKind, offsets: Sequence[int]) -> list[int]:
+        """Ask the resolver about each."""
+        places = self._resolver.resolve([Address(kind, offset) for offset in offsets]) if offsets else ()
+        return [self._number(place.frames) for place in places]
+
+    def _named(self, kind: AddressKind, offsets: Sequence[int]) -> list[int]:
+        """Ask those that speak where there is no DWARF."""
+        resolver = self._resolver
+        code, bodies = resolver.module.code, resolver._bodies
+        if code is None or bodies is None or resolver.source_map is not None:
+            return self._resolved(kind, offsets)
+        starts, ends = bodies.starts, bodies.ends
+        base = code.offset if kind is AddressKind.CODE else 0
+        positions = [
+            at if (at := bisect_right(starts, offset + base) - 1) >= 0 and offset + base < ends[at] else -1
+            for offset in offsets
+        ]
+        known = self._by_position
+        new = set(positions) - known.keys()
+        resolver.names.prepare(bodies.first_function + position for position in new)
+        for position in new:
+            known[position] = self._number(resolver._named(bodies.first_function + position))
+        return [known[position] for position in positions]
+
+    def _number(self, frames: tuple[Frame, ...]) -> int:
+        number = self._other_numbers.get(frames)
+        return self._new(frames) if number is None else number
 
     def _new(self, frames: tuple[Frame, ...]) -> int:
         outer = 0

@@ -124,7 +124,7 @@ class Resolver:
     def _chains_of(self, offsets: array[int], positions: array[int], first: int) -> list[tuple[Frame, ...]]:
         """Give the frames of offsets in the code, each in the body whose number is at its place among `positions`."""
         functions = [first + position for position in positions if position >= 0]
-        answers = self.ask(offsets)
+        answers = self._ask(offsets)
         ids: Sequence[int] = bytes(len(offsets)) if answers is None else answers.ids
         if answers is not None and self._tables is not answers._tables:
             # Numbers are those of one engine, from its start to its end.
@@ -147,15 +147,7 @@ class Resolver:
             ]
         return [known[key] if key[0] else self._named(key[1]) for key in keys]
 
-    def ask(self, offsets: array[int]) -> Answers | None:
-        """Ask the DWARF alone.
-
-        Args:
-            offsets: Offsets in the code section's contents.
-
-        Returns:
-            The answers; None if there is no DWARF that can be read.
-        """
+    def _ask(self, offsets: array[int]) -> Answers | None:
         if not offsets or self.info is None:
             return None
         try:

@@ -79,7 +79,7 @@ class _Run:
             known = [address for address in addresses if address is not None]
             if len(known) == len(words):
                 _write(self._answers(self._modules.only(), known).encode("utf-8", "backslashreplace"))
-            elif len(words) == 1 and not known:
+            elif len(words) == 1 and not known and parse_address(words[0], AddressKind.FILE) is None:
                 self._file(words[0])
             else:
                 wrong = next(word for word, address in zip(words, addresses, strict=True) if address is None)
@@ -236,7 +236,7 @@ def _source(options: SymbolizeOptions) -> Source | None:
     sources = Sources([PathMap(before, after) for before, after in options.moved_paths])
 
     def lines(file: str, line: int) -> Sequence[tuple[int, str]]:
-        return [(each.number, each.text) for each in sources.lines(file, line, count)]
+        return [(each.number, each.text) for each in sources.lines(file, line, around=count)]
 
     return lines
 

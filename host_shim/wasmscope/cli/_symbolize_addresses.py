@@ -10,6 +10,7 @@ __all__ = ["looks_like_addresses", "parse_address"]
 
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 _MAX_DIGITS: Final = 16
+_LOOKED_AT: Final = 100
 
 
 def parse_address(text: str, kind: AddressKind) -> Address | None:
@@ -46,9 +47,10 @@ def looks_like_addresses(head: bytes) -> bool:
     """Whether input that begins like this is a list of addresses, and not text.
 
     Args:
-        head: What has come so far. The last line may be cut off, and is looked at only if it is the only one.
+        head: What has come so far; 100 lines of it are looked at. The last may be cut off, and is looked at only if
+            it is the only one.
     """
-    lines = head.split(b"\n")
+    lines = head.split(b"\n", _LOOKED_AT)
     if len(lines) > 1:
         lines.pop()
     seen = False

@@ -40,6 +40,7 @@ class AnswerFormat:
         """
         self._options = options
         self._source = source
+        self._files: dict[str, str] = {}
 
     def address(self, address: Address) -> str:
         """Give what ``-a`` shows before an answer."""
@@ -103,9 +104,11 @@ class AnswerFormat:
         return f"{self._file(frame.file)}:{frame.line or '?'}{column}"
 
     def _file(self, file: str) -> str:
-        if self._options.basenames:
-            file = file.replace("\\", "/").rpartition("/")[2] if "\\" in file else file.rpartition("/")[2]
-        return printable(file)
+        known = self._files.get(file)
+        if known is None:
+            name = file.replace("\\", "/").rpartition("/")[2] if self._options.basenames else file
+            known = self._files[file] = printable(name)
+        return known
 
     def _source_lines(self, frame: _Located) -> list[str]:
         """Give the lines around a place, marked as llvm-symbolizer does with --print-source-context-lines."""
