@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from tests.support.cli import COMMAND, clean_environment, run_command
 from tests.support.golden import GoldenFiles
+from wasmscope.cli import main
 
 TESTS = Path(__file__).parents[1]
 FIXTURES = TESTS / "fixtures" / "dwarf"
@@ -20,17 +24,25 @@ TRACES = TESTS / "fixtures" / "traces"
 APP = FIXTURES / "c" / "O1-dwarf4.wasm"
 
 
-def symbolize(*arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None) -> tuple[int, bytes, str]:
-    """Run the command; give exit code, standard output and standard error."""
-    finished = subprocess.run(
-        [*COMMAND, "symbolize", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        env=clean_environment(),
-        timeout=60,
-        cwd=cwd,
-    )
-    return finished.returncode, finished.stdout, finished.stderr.decode()
+def symbolize(*arguments: str | Path, stdin: bytes = b"") -> tuple[int, bytes, str]:
+    """Run the command in this process, with real standard streams; give exit code, what it wrote, and its messages."""
+    said = io.StringIO()
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as written:
+        given.write(stdin)
+        given.seek(0)
+        kept = [(number, os.dup(number)) for number in (0, 1)]
+        os.dup2(given.fileno(), 0)
+        os.dup2(written.fileno(), 1)
+        try:
+            with redirect_stderr(said), redirect_stdout(io.TextIOWrapper(io.FileIO(1, "w", closefd=False))) as out:
+                code = main(["symbolize", *map(str, arguments)])
+                out.flush()
+        finally:
+            for number, copy in kept:
+                os.dup2(copy, number)
+                os.close(copy)
+        written.seek(0)
+        return code, written.read(), said.getvalue()
 
 
 def answers(*arguments: str | Path, stdin: bytes = b"") -> str:
@@ -354,6 +366,12 @@ class TestErrors:
 
 
 class TestStart:
+    def test_process(self) -> None:
+        """As a process of its own, the command does the same."""
+        finished = run_command("symbolize", "-e", APP, "-f", "3bb")
+
+        assert (finished.exit_code, finished.stdout, finished.stderr) == (0, "path_area\n/src/c/shapes.c:8\n", "")
+
     def test_light(self) -> None:
         """Answering an address loads neither wasmtime's Python package nor OpenTelemetry, rich or argparse."""
         code = (

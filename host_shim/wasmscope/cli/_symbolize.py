@@ -144,8 +144,8 @@ class _Run:
             _write(self._lines(module, [rest]))
 
     def _lines(self, module: NamedModule, lines: list[bytes]) -> bytes:
-        if len(lines) >= _MANY and (out := self._many(module, lines)) is not None:
-            return out
+        if len(lines) >= _MANY and (many := self._many(module, lines)) is not None:
+            return many
         addresses: list[Address | None] = [
             parse_address(line.decode("ascii", "replace"), self._options.kind) for line in lines
         ]

@@ -54,10 +54,9 @@ def _find(line: str) -> Iterator[Match]:
     end = 0
     while (at := line.find(_NEEDLE, end)) >= 0:
         found = _WITH_OFFSET.match(line, at + len(_NEEDLE))
-        if found:
-            match = _with_offset(line, end, at, found)
-        else:
-            match = (_old_jsc(line, end, at) if has_old_jsc else None) or _jsc(line, end, at)
+        match = _with_offset(line, end, at, found) if found else _jsc(line, end, at)
+        if match is None and has_old_jsc:
+            match = _old_jsc(line, end, at)
         end = match.end if match else at + len(_NEEDLE)
         if match:
             yield match
