@@ -209,6 +209,13 @@ class TestTraces:
 
         golden.check(f"symbolize/{path.name}", answers("-e", module, path))
 
+    def test_readme(self) -> None:
+        """What the README shows is what comes out."""
+        readme = (TESTS.parent / "README.md").read_text()
+        shown = readme.partition("traces/node.txt\n")[2].partition("\n\n")[0]
+
+        assert "".join(f"{line[4:]}\n" for line in shown.splitlines()) == answers("-e", APP, TRACES / "node.txt")
+
     def test_node(self) -> None:
         """What the Node.js of this machine prints of a trap comes out with the lines of the source."""
         node = shutil.which("node")
