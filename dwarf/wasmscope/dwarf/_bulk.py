@@ -26,10 +26,11 @@ class Bulk:
     """Gives addresses numbers; places with the same frames have the same number, so that each is looked at once.
 
     A number stands for a frame and the number of the frames around it: `frame_of` and `outer`. 0 stands for nothing.
-    Numbers are valid until `epoch` changes.
+    Those of the engine count up from 1, and `count` is one more than the last; others count down from -1. They are
+    valid until `epoch` changes.
 
     Attributes:
-        epoch: Changes when numbers that were given before mean nothing any more.
+        epoch: Changes when numbers above 0 that were given before mean nothing any more.
     """
 
     def __init__(self, resolver: Resolver, lock: RLock) -> None:
@@ -43,11 +44,18 @@ class Bulk:
         self._resolver = resolver
         self._lock = lock
         self._tables: Tables | None = None
-        # What the engine does not know has negative numbers: its frame, and the number of what is around it.
+        # Of numbers below 0: the frame, and the number of what is around it.
         self._others: list[tuple[Frame, int]] = []
         self._other_numbers: dict[tuple[Frame, ...], int] = {(): 0}
         self._by_position: dict[int, int] = {-1: 0}
-        self._in_function: dict[int, bool] = {0: False}
+        # Which of the engine's chains were looked at, and which of them do not end with the function of the place.
+        self._judged: set[int] = {0}
+        self._doubtful: set[int] = set()
+
+    @property
+    def count(self) -> int:
+        """How many numbers of the engine there are, with 0."""
+        return 1 if self._tables is None else len(self._tables._chains) // 2
 
     def numbers(self, kind: AddressKind, offsets: Sequence[int], *, with_names: bool) -> Sequence[int]:
         """Give the numbers of places.
@@ -59,65 +67,73 @@ class Bulk:
         """
         resolver = self._resolver
         with self._lock:
-            code = resolver.module.code
-            if code is None or resolver._bodies is None:
+            code, bodies = resolver.module.code, resolver._bodies
+            if code is None or bodies is None:
                 return self._resolved(kind, offsets)
-            if resolver.info is None:
-                return self._named(kind, offsets)
             base = 0 if kind is AddressKind.CODE else code.offset
             in_code = [offset - base for offset in offsets]
             if min(in_code, default=0) < 0 or max(in_code, default=0) >= code.size:
                 # At 0 is the count of functions, and so nothing.
                 in_code = [offset if 0 <= offset < code.size else 0 for offset in in_code]
-            answers = resolver._ask(array("I", in_code))
+            answers = None if resolver.info is None else resolver._ask(array("I", in_code))
             if answers is None:
                 return self._named(kind, offsets)
             if answers._tables is not self._tables:
                 self._tables = answers._tables
-                self._in_function = {0: False}
+                self._judged = {0}
+                self._doubtful.clear()
                 self.epoch += 1
-            numbers: Sequence[int] = answers.ids
-            unknown = 0 in numbers
+            numbers = answers.ids
             if with_names:
-                unknown |= self._judge(numbers, in_code)
-            return self._with_others(kind, offsets, numbers, with_names) if unknown else numbers
+                self._judge(numbers, in_code)
+            doubtful = self._doubtful if with_names else ()
+            if not doubtful and 0 not in numbers:
+                return numbers
+            found = list(numbers)
+            nobody = [i for i, number in enumerate(numbers) if not number]
+            unsure = [i for i, number in enumerate(numbers) if number in doubtful] if doubtful else []
+            for at, ask in ((nobody, self._named), (unsure, self._resolved)):
+                for i, number in zip(at, ask(kind, [offsets[i] for i in at]), strict=True):
+                    found[i] = number
+            return found
 
     def frame_of(self, number: int) -> EngineFrame | Frame:
         """Give the frame of a number that is not 0."""
         if number < 0:
-            return self._others[~number][0]
+            return self._others[-number - 1][0]
         assert self._tables is not None
         return self._tables.frame(self._tables._chains[2 * number])
-
-    def frame_number(self, number: int) -> int:
-        """Give what is the same for numbers with the same `frame_of`."""
-        return number if number < 0 or self._tables is None else self._tables._chains[2 * number]
 
     def outer(self, number: int) -> int:
         """Give the number of what the frame was inlined into; 0 if it was not."""
         if number < 0:
-            return self._others[~number][1]
+            return self._others[-number - 1][1]
         assert self._tables is not None
         return self._tables._chains[2 * number + 1]
 
-    def _judge(self, numbers: Sequence[int], in_code: Sequence[int]) -> bool:
-        """Find out which of the engine's chains end with the function that has the place; whether some do not."""
-        known = self._in_function
-        seen = set(numbers)
-        new = seen - known.keys()
-        if new:
-            bodies = self._resolver.module.bodies
-            code = self._resolver.module.code
-            assert code is not None
-            starts, base = bodies.starts, code.offset
-            for number, offset in zip(numbers, in_code, strict=True):
-                if number in new:
-                    new.discard(number)
-                    low = self._outermost_low(number)
-                    known[number] = low is not None and bisect_right(starts, low + base) == bisect_right(
-                        starts, offset + base
-                    )
-        return not all(map(known.__getitem__, seen))
+    def key(self, number: int, *, with_names: bool) -> int:
+        """Give what is the same for numbers above 0 whose `frame_of` has the same file, line and column (and names)."""
+        assert self._tables is not None
+        frames = self._tables._frames
+        at = self._tables._chains[2 * number] * _FRAME_WORDS
+        key = frames[at + 1] << 64 | frames[at + 2] << 32 | frames[at + 3]
+        return key << 32 | frames[at] if with_names else key
+
+    def _judge(self, numbers: Sequence[int], in_code: Sequence[int]) -> None:
+        """Find out which of the engine's chains end with the function that has the place."""
+        judged = self._judged
+        code, bodies = self._resolver.module.code, self._resolver._bodies
+        assert code is not None
+        assert bodies is not None
+        starts, base = bodies.starts, code.offset
+        for number, offset in zip(numbers, in_code, strict=True):
+            if number not in judged:
+                judged.add(number)
+                low = self._outermost_low(number)
+                if low is None or (
+                    low != offset and bisect_right(starts, low + base) != bisect_right(starts, offset + base)
+                ):
+                    self._doubtful.add(number)
 
     def _outermost_low(self, number: int) -> int | None:
         """Give where the outermost function begins; None if it is not known, or has no name."""
@@ -129,20 +145,6 @@ class Bulk:
         low = frames[at + 4]
         return low if low < _NONE - 1 and functions[2 * frames[at]] else None
 
-    def _with_others(
-        self, kind: AddressKind, offsets: Sequence[int], numbers: Sequence[int], with_names: bool
-    ) -> Sequence[int]:
-        """Ask the resolver about those that the engine does not know, or not alone."""
-        known = self._in_function
-        found = list(numbers)
-        known = self._in_function
-        nobody = [i for i, number in enumerate(numbers) if not number]
-        doubtful = [i for i, number in enumerate(numbers) if number and not known[number]] if with_names else []
-        for at, ask in ((nobody, self._named), (doubtful, self._resolved)):
-            for i, number in zip(at, ask(kind, [offsets[i] for i in at]), strict=True):
-                found[i] = number
-        return found
-
     def _resolved(self, kind: AddressKind, offsets: Sequence[int]) -> list[int]:
         """Ask the resolver about each."""
         places = self._resolver.resolve([Address(kind, offset) for offset in offsets]) if offsets else ()
@@ -150,6 +152,8 @@ class Bulk:
 
     def _named(self, kind: AddressKind, offsets: Sequence[int]) -> list[int]:
         """Ask those that speak where there is no DWARF."""
+        if not offsets:
+            return []
         resolver = self._resolver
         code, bodies = resolver.module.code, resolver._bodies
         if code is None or bodies is None or resolver.source_map is not None:
@@ -177,6 +181,6 @@ class Bulk:
             number = self._other_numbers.get(frames[start:])
             if number is None:
                 self._others.append((frames[start], outer))
-                number = self._other_numbers[frames[start:]] = ~(len(self._others) - 1)
+                number = self._other_numbers[frames[start:]] = -len(self._others)
             outer = number
         return outer

@@ -136,26 +136,32 @@ class BulkFormat:
         self._options = options
         self._show = show
         self._bulk = bulk
-        self._answers: dict[int, str] = {}
+        # By number: those of the engine, and the others, which are negative, from the end.
+        self._engines: list[str] = []
+        self._others: list[str] = [""]
         self._frames: dict[int, str] = {}
         self._epoch = -1
 
     def answers(self, kind: AddressKind, offsets: Sequence[int]) -> str:
         """Give the answers to addresses of one kind."""
-        options, bulk, known = self._options, self._bulk, self._answers
+        options, bulk = self._options, self._bulk
         numbers = bulk.numbers(kind, offsets, with_names=options.functions)
         if bulk.epoch != self._epoch:
-            known.clear()
-            self._frames.clear()
             self._epoch = bulk.epoch
-            known[0] = self._show.answer(())
-        for number in set(numbers) - known.keys():
-            known[number] = self._answer(number)
+            self._engines = [self._show.answer(())]
+            self._frames.clear()
+        engines, others = self._engines, self._others
+        engines.extend(map(self._answer, range(len(engines), bulk.count)))
+        least = min(numbers, default=0)
+        if least < 0:
+            others.extend(map(self._answer, range(-len(others), least - 1, -1)))
+            shown = [engines[number] if number >= 0 else others[-number] for number in numbers]
+        else:
+            shown = list(map(engines.__getitem__, numbers))
         if options.addresses:
             end = ": " if options.pretty else "\n"
-            shown = zip(offsets, map(known.__getitem__, numbers), strict=True)
-            return "".join([f"0x{offset:08x}{end}{answer}" for offset, answer in shown])
-        return "".join(map(known.__getitem__, numbers))
+            shown = [f"0x{offset:08x}{end}{answer}" for offset, answer in zip(offsets, shown, strict=True)]
+        return "".join(shown)
 
     def _answer(self, number: int) -> str:
         answer = self._frame(number)
@@ -168,10 +174,13 @@ class BulkFormat:
         return answer
 
     def _frame(self, number: int) -> str:
-        frame = self._bulk.frame_number(number)
-        known = self._frames.get(frame)
+        bulk = self._bulk
+        if number < 0:
+            return self._show.frame(bulk.frame_of(number))
+        key = bulk.key(number, with_names=self._options.functions)
+        known = self._frames.get(key)
         if known is None:
-            known = self._frames[frame] = self._show.frame(self._bulk.frame_of(number))
+            known = self._frames[key] = self._show.frame(bulk.frame_of(number))
         return known
 
 
