@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from wasmscope.wasm import Address, AddressKind
@@ -48,8 +48,9 @@ class Bulk:
         self._others: list[tuple[Frame, int]] = []
         self._other_numbers: dict[tuple[Frame, ...], int] = {(): 0}
         self._by_position: dict[int, int] = {-1: 0}
+        self._starts: list[int] = []
         # Which of the engine's chains were looked at, and which of them do not end with the function of the place.
-        self._judged: set[int] = {0}
+        self._judged = bytearray(b"\1")
         self._doubtful: set[int] = set()
 
     @property
@@ -80,7 +81,7 @@ class Bulk:
                 return self._named(kind, offsets)
             if answers._tables is not self._tables:
                 self._tables = answers._tables
-                self._judged = {0}
+                self._judged = bytearray(b"\1")
                 self._doubtful.clear()
                 self.epoch += 1
             numbers = answers.ids
@@ -111,13 +112,34 @@ class Bulk:
         assert self._tables is not None
         return self._tables._chains[2 * number + 1]
 
-    def key(self, number: int, *, with_names: bool) -> int:
-        """Give what is the same for numbers above 0 whose `frame_of` has the same file, line and column (and names)."""
-        assert self._tables is not None
-        frames = self._tables._frames
-        at = self._tables._chains[2 * number] * _FRAME_WORDS
-        key = frames[at + 1] << 64 | frames[at + 2] << 32 | frames[at + 3]
-        return key << 32 | frames[at] if with_names else key
+    def chains(self, first: int) -> Iterable[tuple[int, int]]:
+        """Give for numbers of the engine, from one on, the number of the frame and `outer`."""
+        if self._tables is None:
+            return ()
+        words = self._tables._chains
+        return zip(words[2 * first :: 2], words[2 * first + 1 :: 2], strict=True)
+
+    def frames(self, first: int) -> Iterable[tuple[int, int, int, int]]:
+        """Give for the engine's frames, from one on, the numbers of `function` and `text` of the file, line and column.
+
+        Line and column are 0 where they are not known.
+        """
+        if self._tables is None:
+            return ()
+        words = self._tables._frames
+        at = _FRAME_WORDS * first
+        return zip(*(words[at + part :: _FRAME_WORDS] for part in range(4)), strict=True)  # type: ignore[return-value]
+
+    def text(self, number: int) -> str | None:
+        """Give a text of the engine; None for 0."""
+        return None if self._tables is None else self._tables.text(number)
+
+    def function(self, number: int) -> tuple[str | None, str | None]:
+        """Give a function's name as it is written, and as the linker has it."""
+        if self._tables is None:
+            return None, None
+        words = self._tables._functions
+        return self.text(words[2 * number]), self.text(words[2 * number + 1])
 
     def _judge(self, numbers: Sequence[int], in_code: Sequence[int]) -> None:
         """Find out which of the engine's chains end with the function that has the place."""
@@ -125,10 +147,11 @@ class Bulk:
         code, bodies = self._resolver.module.code, self._resolver._bodies
         assert code is not None
         assert bodies is not None
+        judged.extend(bytes(self.count - len(judged)))
         starts, base = bodies.starts, code.offset
         for number, offset in zip(numbers, in_code, strict=True):
-            if number not in judged:
-                judged.add(number)
+            if not judged[number]:
+                judged[number] = 1
                 low = self._outermost_low(number)
                 if low is None or (
                     low != offset and bisect_right(starts, low + base) != bisect_right(starts, offset + base)
@@ -158,7 +181,9 @@ class Bulk:
         code, bodies = resolver.module.code, resolver._bodies
         if code is None or bodies is None or resolver.source_map is not None:
             return self._resolved(kind, offsets)
-        starts, ends = bodies.starts, bodies.ends
+        # A list: looking into an array makes a number each time.
+        starts = self._starts = self._starts or list(bodies.starts)
+        ends = bodies.ends
         base = code.offset if kind is AddressKind.CODE else 0
         positions = [
             at if (at := bisect_right(starts, offset + base) - 1) >= 0 and offset + base < ends[at] else -1

@@ -167,7 +167,8 @@ class _Run:
         """Answer a great many plain addresses; None if some are not plain, or answers are to be in another form."""
         kind = self._options.kind
         if self._bulk is None:
-            if self._json or kind is AddressKind.FUNC or (bulk := module.symbolizer.in_bulk()) is None:
+            is_usual = not self._json and kind is not AddressKind.FUNC and self._options.source_lines is None
+            if not is_usual or (bulk := module.symbolizer.in_bulk()) is None:
                 return None
             self._bulk = BulkFormat(self._options, self._format, bulk)
         text = b"".join(lines)

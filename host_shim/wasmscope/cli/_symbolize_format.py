@@ -49,7 +49,7 @@ class AnswerFormat:
             digits = f"func[{address.function}]+0x{address.offset:x}"
         return digits + (": " if self._options.pretty else "\n")
 
-    def answer(self, frames: Sequence[Frame]) -> str:
+    def answer(self, frames: Sequence[_Located]) -> str:
         """Give an answer as addr2line would.
 
         The shapes are those of GNU addr2line: ``??:0`` for a place that nobody knows, ``??:?`` where only the function
@@ -84,7 +84,7 @@ class AnswerFormat:
         for frame in frames:
             place = ""
             if frame.file is not None:
-                place = f" at {self._file(frame.file)}" + (
+                place = f" at {self.file(frame.file)}" + (
                     f":{frame.line}" + (f":{frame.column}" if frame.column else "") if frame.line else ""
                 )
             inlined = "(inlined by) " if lines else ""
@@ -101,9 +101,10 @@ class AnswerFormat:
         if frame.file is None:
             return "??:?"
         column = f":{frame.column or 0}" if self._options.columns and frame.line else ""
-        return f"{self._file(frame.file)}:{frame.line or '?'}{column}"
+        return f"{self.file(frame.file)}:{frame.line or '?'}{column}"
 
-    def _file(self, file: str) -> str:
+    def file(self, file: str) -> str:
+        """Give a file as it is to be shown."""
         known = self._files.get(file)
         if known is None:
             name = file.replace("\\", "/").rpartition("/")[2] if self._options.basenames else file
@@ -136,10 +137,13 @@ class BulkFormat:
         self._options = options
         self._show = show
         self._bulk = bulk
-        # By number: those of the engine, and the others, which are negative, from the end.
+        # By number: answers with numbers of the engine, and the others, which have negative numbers.
         self._engines: list[str] = []
         self._others: list[str] = [""]
-        self._frames: dict[int, str] = {}
+        # By the engine's numbers: frames, files and functions.
+        self._frames: list[str] = []
+        self._files: dict[int, str] = {}
+        self._functions: dict[int, str] = {}
         self._epoch = -1
 
     def answers(self, kind: AddressKind, offsets: Sequence[int]) -> str:
@@ -148,13 +152,15 @@ class BulkFormat:
         numbers = bulk.numbers(kind, offsets, with_names=options.functions)
         if bulk.epoch != self._epoch:
             self._epoch = bulk.epoch
-            self._engines = [self._show.answer(())]
+            self._engines.clear()
             self._frames.clear()
+            self._files.clear()
+            self._functions.clear()
+        self._write_new()
         engines, others = self._engines, self._others
-        engines.extend(map(self._answer, range(len(engines), bulk.count)))
         least = min(numbers, default=0)
         if least < 0:
-            others.extend(map(self._answer, range(-len(others), least - 1, -1)))
+            others.extend(map(self._other, range(-len(others), least - 1, -1)))
             shown = [engines[number] if number >= 0 else others[-number] for number in numbers]
         else:
             shown = list(map(engines.__getitem__, numbers))
@@ -163,25 +169,42 @@ class BulkFormat:
             shown = [f"0x{offset:08x}{end}{answer}" for offset, answer in zip(offsets, shown, strict=True)]
         return "".join(shown)
 
-    def _answer(self, number: int) -> str:
-        answer = self._frame(number)
-        if not self._options.inlines:
-            return answer
-        outer = self._bulk.outer
-        prefix = " (inlined by) " if self._options.pretty else ""
-        while number := outer(number):
-            answer = f"{answer}{prefix}{self._frame(number)}"
-        return answer
+    def _write_new(self) -> None:
+        """Write what the engine has answered for the first time."""
+        options, bulk, show = self._options, self._bulk, self._show
+        frames, files, functions = self._frames, self._files, self._functions
+        end = " at " if options.pretty else "\n"
+        for function, file, line, column in bulk.frames(len(frames)):
+            place = files.get(file)
+            if place is None:
+                text = bulk.text(file)
+                place = files[file] = "??:?" if text is None else f"{show.file(text)}:"
+            if file:
+                place = f"{place}{line or '?'}:{column}" if options.columns and line else f"{place}{line or '?'}"
+            if options.functions:
+                name = functions.get(function)
+                if name is None:
+                    written, linked = bulk.function(function)
+                    name = written if options.demangle else linked or written
+                    name = functions[function] = ("??" if name is None else printable(name)) + end
+                place = f"{name}{place}"
+            frames.append(f"{place}\n")
+        engines = self._engines
+        if not engines:
+            engines.append(show.answer(()))
+        if options.inlines:
+            prefix = " (inlined by) " if options.pretty else ""
+            # What is around a frame has a smaller number.
+            for frame, outer in bulk.chains(len(engines)):
+                engines.append(f"{frames[frame]}{prefix}{engines[outer]}" if outer else frames[frame])
+        else:
+            engines.extend([frames[frame] for frame, _ in bulk.chains(len(engines))])
 
-    def _frame(self, number: int) -> str:
-        bulk = self._bulk
-        if number < 0:
-            return self._show.frame(bulk.frame_of(number))
-        key = bulk.key(number, with_names=self._options.functions)
-        known = self._frames.get(key)
-        if known is None:
-            known = self._frames[key] = self._show.frame(bulk.frame_of(number))
-        return known
+    def _other(self, number: int) -> str:
+        frames = [self._bulk.frame_of(number)]
+        while number := self._bulk.outer(number):
+            frames.append(self._bulk.frame_of(number))
+        return self._show.answer(frames)
 
 
 class JsonFormat:
