@@ -4,6 +4,7 @@ import gc
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.unit.wasm.encoding import custom, module, name, section, vector
 from wasmscope.errors import ModuleFormatError
-from wasmscope.wasm import Component, Module, open_binary
+from wasmscope.wasm import Component, Module, _file, open_binary
 
 MEBI = 1 << 20
 COMPONENT = b"\0asm\x0d\0\1\0"
@@ -150,6 +151,25 @@ class TestNoRegularFile:
         """What has no end and is no module is not read to the end."""
         with pytest.raises(ModuleFormatError, match="unknown kind"):
             Module.open("/dev/zero")
+
+    def test_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What begins as a module and does not end is read up to a limit, here a small one."""
+        monkeypatch.setattr(_file, "_MOST_READ", 2 * MEBI)
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+
+        def write() -> None:
+            # The reader goes away before the end.
+            with suppress(BrokenPipeError):
+                path.write_bytes(module(custom("x", bytes(4 * MEBI))))
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            with pytest.raises(ModuleFormatError, match="is this the right file"):
+                Module.open(path)
+        finally:
+            writer.join()
 
     def test_nothing(self, tmp_path: Path) -> None:
         """A file that is not there, or a folder, is an error of the operating system."""
