@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -79,7 +81,11 @@ class TestBothWays:
 
     @pytest.mark.parametrize(
         ("data", "words"),
-        [(b"", "an empty file"), (b"\x7fELF", "an ELF file"), (b"\0asm\1\0\0\0\x63\0", "number 99")],
+        [
+            (b"", "an empty file.*interrupted"),
+            (b"\x7fELF", "an ELF file.*give the .wasm file"),
+            (b"\0asm\1\0\0\0\x63\0", "number 99"),
+        ],
     )
     def test_refused(self, tmp_path: Path, size: int, data: bytes, words: str) -> None:
         """A file that is no module is refused, and is not kept open."""
@@ -177,6 +183,25 @@ class TestNoRegularFile:
             Module.open(tmp_path / "missing.wasm")
         with pytest.raises(IsADirectoryError):
             open_binary(tmp_path)
+
+
+class TestLightness:
+    def test_imports(self, tmp_path: Path) -> None:
+        """To open a small module and name a function takes nothing that is slow to load."""
+        path = write(tmp_path / "a.wasm", 10)
+        program = (
+            "import sys; before = set(sys.modules)\n"
+            "from wasmscope.wasm import Address, AddressKind, Module\n"
+            "with Module.open(sys.argv[1]) as module:\n"
+            "    module.function_of(Address(AddressKind.CODE, 2)), module.names().functions.get(0), module.build_id()\n"
+            "print(*sorted(set(sys.modules) - before))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+        loaded = set(done.stdout.split())
+
+        assert "wasmscope.wasm._bodies" in loaded
+        heavy = {"argparse", "ast", "dataclasses", "inspect", "json", "mmap", "pathlib", "struct", "urllib", "wasmtime"}
+        assert loaded & heavy <= set()
 
 
 class TestParts:
