@@ -78,7 +78,7 @@ class TestTraps:
 
     @pytest.mark.parametrize("build", ["debug", "debug-inline", "release", "release-inline"])
     def test_assemblyscript(self, build: str) -> None:
-        """A source map, in a file or in the module, gives the line and column of a trap; names are the name section's."""
+        """A source map, in a file or in the module, gives line and column of a trap; the name section has names."""
         frames = trap_frames(ASSEMBLYSCRIPT / f"{build}.wasm", "trap_divide", 0)
         with Symbolizer(ASSEMBLYSCRIPT / f"{build}.wasm") as symbolizer:
             (place,) = symbolizer.symbolize(at(frames[0].module_offset or 0))
@@ -210,7 +210,7 @@ class TestSources:
         assert origin == origins(places)
         for place in places:
             (frame,) = place.frames
-            assert frame.file is frame.line is frame.column is None
+            assert (frame.file, frame.line, frame.column) == (None, None, None)
             assert (frame.function is None) == (frame.origin is Origin.INDEX)
 
     def test_imports(self) -> None:
@@ -254,7 +254,7 @@ class TestRefused:
         with Symbolizer(DERIVED / f"{file}.wasm") as symbolizer:
             places = everywhere(symbolizer)
             notes = symbolizer.notes
-            assert symbolizer.health is symbolizer.engine is None
+            assert symbolizer.health is None and symbolizer.engine is None
 
         assert all(frame.line is None for place in places for frame in place.frames)
         assert not origins(places) & {Origin.DWARF, Origin.DEBUG_FILE}
@@ -332,8 +332,8 @@ class TestSourceMaps:
         start = self.MODULE.index(b"\0" + leb(len(tail)) + tail)
         return self.MODULE[:start] + self.MODULE[start + 1 + len(leb(len(tail))) + len(tail) :] + b"".join(sections)
 
-    def notes(self, data: bytes, **options: str | Path) -> tuple[str, ...]:
-        with Symbolizer(data, **options) as symbolizer:
+    def notes(self, data: bytes, source_map: Path | None = None) -> tuple[str, ...]:
+        with Symbolizer(data, source_map=source_map) as symbolizer:
             places = everywhere(symbolizer)
             assert {Origin.NAMES} == origins(places)
             return symbolizer.notes
