@@ -82,8 +82,11 @@ class TestShapes:
         [("", "??:0\n"), ("-f", "??\n??:0\n"), ("-pf", "?? ??:0\n"), ("-a", "0x00000010\n??:0\n")],
     )
     def test_unknown(self, options: str, expected: str) -> None:
-        """A place that is in no function."""
-        assert answers("-e", APP, *options.split(), "10") == expected
+        """A place that is in no function; of an argument, standard error says why."""
+        code, out, err = symbolize("-e", APP, *options.split(), "10")
+
+        assert (code, out.decode()) == (0, expected)
+        assert "O1-dwarf4.wasm: 0x10: outside of the code, which is at 0xd8 to" in err
         assert answers("-e", APP, *options.split(), stdin=b"0x10\n" * 100) == expected * 100
 
     @pytest.mark.parametrize(
