@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from wasmscope.dwarf._bulk import Bulk
     from wasmscope.dwarf._engine import Engine, EngineLimits
     from wasmscope.dwarf._health import Health
     from wasmscope.wasm import Address, Component
@@ -127,6 +128,17 @@ class Symbolizer:
                 return self._resolve_by_offset(wanted)
             finally:
                 self._used()
+
+    def in_bulk(self) -> Bulk | None:
+        """Give a way to resolve a million addresses that makes no object for each; None for a component.
+
+        It may be used until the symbolizer is closed.
+        """
+        if self._component is not None:
+            return None
+        from wasmscope.dwarf._bulk import Bulk
+
+        return Bulk(self._resolvers[0], self._lock)
 
     def _resolve_by_offset(self, addresses: Sequence[Address]) -> list[Place]:
         """Resolve addresses in a component by the module that has them."""
