@@ -25,7 +25,7 @@ class Why(Enum):
     """Why an answer differs, and why ours is the right one."""
 
     BETWEEN_BODIES = "in no function: it is the size in front of a body. Others name the function before it"
-    LINE_0 = "the compiler gave no line here. We give the nearest line of the same function; others line 0"
+    LINE_0 = "the compiler gave no line here. We give the nearest line of the same function, or of the inlined call; others line 0"
     NO_ROW_YET = "the function's first bytes, before its line table begins. We give its first line; others none"
     NO_DWARF = "no debug information describes this function. We give its name from the name section; others nothing"
     LINKER_NAME = "of a function that is not inlined, it tells the name that the linker has, and we that of the source"
@@ -60,12 +60,14 @@ class Code:
         size: Their size in bytes.
         bodies: In their order.
         names: The function names of the name section.
+        data_names: The names of data segments in it.
     """
 
     base: int
     size: int
     bodies: Sequence[Body]
     names: dict[int, str]
+    data_names: frozenset[str]
 
     @classmethod
     def read(cls, path: Path) -> Code:
@@ -80,15 +82,24 @@ class Code:
             size, at = binary.decode_leb(contents, at)
             bodies.append(Body(at, at + size, first + index))
             at += size
-        names = [section.contents for section in sections if section.name == "name"]
+        names = next((section.contents for section in sections if section.name == "name"), b"")
         return cls(
-            path.read_bytes().index(contents), len(contents), bodies, function_names(names[0]) if names else {}
+            path.read_bytes().index(contents),
+            len(contents),
+            bodies,
+            names_of(names, FUNCTION_NAMES),
+            frozenset(names_of(names, DATA_NAMES).values()),
         )
 
     def body(self, offset: int) -> Body | None:
         """The body that has an offset."""
         at = bisect_right(self.bodies, offset, key=lambda body: body.start) - 1
         return self.bodies[at] if at >= 0 and offset < self.bodies[at].end else None
+
+    def names_near(self, offset: int) -> set[str | None]:
+        """The names of the function that an offset is in, or whose size it is in; and those of data."""
+        last, beyond = (bisect_right(self.bodies, at, key=lambda body: body.start) for at in (offset, offset + 5))
+        return {self.names.get(body.function) for body in self.bodies[max(last - 1, 0) : beyond]} | self.data_names
 
 
 def imported_functions(contents: bytes) -> int:
@@ -115,14 +126,18 @@ def imported_functions(contents: bytes) -> int:
     return found
 
 
-def function_names(contents: bytes) -> dict[int, str]:
-    """Read the function names of a name section (7.4.1)."""
+FUNCTION_NAMES = 1
+DATA_NAMES = 9
+
+
+def names_of(contents: bytes, wanted: int) -> dict[int, str]:
+    """Read one map of a name section (7.4.1, and the extended name section's proposal)."""
     names: dict[int, str] = {}
     at = 0
     while at < len(contents):
         kind = contents[at]
         size, at = binary.decode_leb(contents, at + 1)
-        if kind == 1:
+        if kind == wanted:
             count, place = binary.decode_leb(contents, at)
             for _ in range(count):
                 index, place = binary.decode_leb(contents, place)
@@ -160,6 +175,8 @@ class Comparison:
     our_lines: int = 0
     their_lines: int = 0
     _demangled: dict[str, str] = field(default_factory=dict[str, str])
+    # Where a line is that may be one of a call that was inlined, by body.
+    _calls: dict[Body, list[tuple[int, Location]]] = field(default_factory=dict[Body, list[tuple[int, Location]]])
 
     def run(self, offsets: Sequence[int], places: Sequence[Place], answers: Sequence[Frames]) -> None:
         """Compare the answers to all addresses."""
@@ -177,6 +194,21 @@ class Comparison:
             if place.frames and place.frames[0].line:
                 self.our_lines += 1
                 self.their_lines += bool(theirs and theirs[0].line)
+
+    def check_calls(self, ask_llvm: Callable[[Sequence[int]], list[Frames]]) -> None:
+        """Check that the lines that stand in for line 0 and are in no row are lines of inlined calls.
+
+        Args:
+            ask_llvm: Gives the frames of addresses.
+        """
+        offsets = [offset for body in self._calls for offset in range(body.start, body.end)]
+        calls: dict[Body | None, set[Location]] = {}
+        for offset, frames in zip(offsets, ask_llvm(offsets), strict=True):
+            calls.setdefault(self.code.body(offset), set()).update(map(theirs_at, frames[1:]))
+        for body, found in self._calls.items():
+            for offset, location in found:
+                if location not in calls[body]:
+                    self.failures.append(f"{offset:#x}: {location} is neither a line of its function nor of a call in it")
 
     def reasons(self, offset: int, ours: Sequence[Frame], theirs: Frames) -> set[Why]:
         """Say in what way two answers differ.
@@ -219,8 +251,8 @@ class Comparison:
             expect(found == of_row(nearest[0]), "not the first line of the function")
             return {Why.NO_ROW_YET}
         expect(row.line == 0, "another line")
-        call_sites = {ours_at(frame) for frame in ours[1:]}
-        expect(found in {of_row(row) for row in nearest} | call_sites, "not a line of this function")
+        if found not in map(of_row, nearest):
+            self._calls.setdefault(body, []).append((offset, found))
         return {Why.LINE_0}
 
     def nearest(self, offset: int, body: Body) -> list[LineRow]:
@@ -240,8 +272,7 @@ class Comparison:
         symbol = self.code.names.get(body.function)
         if is_outermost:
             if self.oracle is Oracle.LLVM:
-                wrong = self.code.body(offset - self.code.base)
-                if name is not None and wrong is not None and name == self.code.names.get(wrong.function):
+                if name is not None and name in self.code.names_near(offset - self.code.base):
                     return Why.FILE_OFFSET
             if name is None and ours.function is not None:
                 expect(symbol is not None, "a name out of nothing")
@@ -299,6 +330,3 @@ def simple(name: str) -> str:
 def same_words(name: str, other: str | None) -> bool:
     """Whether two demangled names differ in nothing but what demanglers leave out: the type of the result."""
     return other is not None and simple(name).endswith(simple(other))
-
-
-Ask = Callable[[Path, Sequence[int]], list[Frames]]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.differential.comparison import Ask, Code, Comparison, Oracle, Why
+from tests.differential.comparison import Code, Comparison, Oracle, Why
 from tests.support import oracles
 from tests.support.dwarf_fixtures import CORPUS, corpus_module, dwarf_fixture
 from tests.support.pyelftools_lines import LineTable, read_lines
@@ -99,7 +99,7 @@ def lines_of(path: Path) -> LineTable:
     return read_lines(path.read_bytes())
 
 
-def asked(oracle: Oracle, code: Code) -> Ask:
+def asked(oracle: Oracle, code: Code) -> Callable[[Path, Sequence[int]], list[oracles.Frames]]:
     """The function that asks a symbolizer."""
     if oracle is Oracle.LLVM:
         return oracles.llvm_symbolizer
@@ -115,6 +115,7 @@ def compare(name: str, oracle: Oracle) -> Comparison:
     offsets = sample(name, code)
     comparison = Comparison(oracle, code, lines_of(path))
     comparison.run(offsets, our_places(path, offsets), asked(oracle, code)(path, offsets))
+    comparison.check_calls(functools.partial(oracles.llvm_symbolizer, path))
     report(name, comparison)
     return comparison
 
@@ -162,6 +163,7 @@ class TestElsewhere:
         assert [body.start for body in code.bodies] == [body.start for body in sound_code.bodies]
         comparison = Comparison(Oracle.LLVM, sound_code, lines_of(sound))
         comparison.run(range(code.size), places, oracles.llvm_symbolizer(sound, range(code.size)))
+        comparison.check_calls(functools.partial(oracles.llvm_symbolizer, sound))
         report(case.module, comparison)
         assert comparison.their_lines > 0
 
