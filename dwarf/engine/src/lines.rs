@@ -5,11 +5,11 @@
 
 use std::cell::RefCell;
 
-use gimli::{DebugLineOffset, Dwarf, LineProgramHeader, Reader as _};
+use gimli::{DebugLineOffset, Dwarf, LineProgramHeader};
 
 use crate::base::{Ledger, Map, NONE, Problem, Reader};
 use crate::bodies::Bodies;
-use crate::ranges::is_tombstone;
+use crate::line_program::{Machine, Program, State, Step};
 use crate::tables::Texts;
 use crate::units::Unit;
 
@@ -24,15 +24,6 @@ pub struct Row {
     pub is_end: bool,
 }
 
-/// The state of a line table's machine.
-#[derive(Clone, Copy)]
-struct State {
-    address: u64,
-    file: u32,
-    line: u32,
-    column: u32,
-}
-
 /// Rows of one sequence that follow each other inside of one body.
 struct Run {
     body: u32,
@@ -43,19 +34,10 @@ struct Run {
 
 pub struct Lines {
     header: LineProgramHeader<Reader>,
-    program: &'static [u8],
-    lengths: &'static [u8],
-    mask: u64,
+    program: Program,
     runs: Vec<Run>,
     /// Texts of files, by number in the table.
     paths: RefCell<Map<u32, u32>>,
-}
-
-enum Step {
-    Row,
-    End,
-    Other,
-    Stop,
 }
 
 impl Lines {
@@ -72,37 +54,24 @@ impl Lines {
             return None;
         };
         let header = program.header().clone();
-        let size = header.address_size();
-        let mut lines = Self {
-            program: header.raw_program_buf().slice(),
-            lengths: header.standard_opcode_lengths().slice(),
-            mask: if size == 8 { u64::MAX } else { u32::MAX.into() },
-            runs: Vec::new(),
-            paths: RefCell::default(),
-            header,
-        };
+        let mut lines = Self { program: Program::new(&header), runs: Vec::new(), paths: RefCell::default(), header };
         lines.runs = lines.find_runs(bodies, ledger);
         Some(lines)
     }
 
-    fn start(&self) -> State {
-        State { address: 0, file: 1, line: 1, column: 0 }
-    }
-
     fn find_runs(&self, bodies: &Bodies, ledger: &Ledger) -> Vec<Run> {
         let mut runs = Vec::new();
-        let mut machine = Machine::new(self, 0, self.start());
+        if !ledger.spend(self.program.bytes.len() as u64 / 2) {
+            return runs;
+        }
+        let mut machine = Machine::new(&self.program, 0, State::START);
         let (mut low, mut high) = (0, 0);
         // Where the row at hand began, which is behind the last row.
         let mut before = (0, machine.state);
         loop {
             match machine.step() {
-                Step::Other => continue,
                 Step::Stop => break,
                 step => {
-                    if !ledger.spend(1) {
-                        break;
-                    }
                     let address = machine.state.address;
                     if !machine.is_dead && matches!(step, Step::Row) && !(low..high).contains(&address) {
                         let body = if address < bodies.limit().into() { bodies.find(address as u32) } else { NONE };
@@ -114,7 +83,7 @@ impl Lines {
                         }
                     }
                     if matches!(step, Step::End) {
-                        machine.state = self.start();
+                        machine.state = State::START;
                         machine.is_dead = false;
                         (low, high) = (0, 0);
                     }
@@ -141,11 +110,10 @@ impl Lines {
         let (low, high) = (u64::from(bodies.start(body)), u64::from(bodies.end(body)));
         let first = self.runs.partition_point(|run| run.body < body);
         for run in self.runs[first..].iter().take_while(|run| run.body == body) {
-            let mut machine = Machine::new(self, run.at as usize, run.state);
+            let mut machine = Machine::new(&self.program, run.at as usize, run.state);
             let mut last = low as u32;
             loop {
                 let is_row = match machine.step() {
-                    Step::Other => continue,
                     Step::Row => true,
                     Step::End | Step::Stop => false,
                 };
@@ -166,7 +134,8 @@ impl Lines {
                 break;
             }
         }
-        let is_ordered = rows.windows(2).all(|pair| (pair[0].address, !pair[0].is_end) <= (pair[1].address, !pair[1].is_end));
+        let is_ordered =
+            rows.windows(2).all(|pair| (pair[0].address, !pair[0].is_end) <= (pair[1].address, !pair[1].is_end));
         if !is_ordered {
             // An end does not end what begins at the same address.
             rows.sort_by_key(|row| (row.address, !row.is_end));
@@ -216,161 +185,4 @@ fn join(path: &mut Vec<u8>, next: &[u8]) {
         path.push(if is_windows { b'\\' } else { b'/' });
     }
     path.extend_from_slice(next);
-}
-
-/// Runs a line table's program. https://dwarfstd.org/doc/DWARF5.pdf 6.2.5
-struct Machine<'a> {
-    lines: &'a Lines,
-    at: usize,
-    state: State,
-    is_broken: bool,
-    /// Whether the sequence began at a tombstone: behind it, all addresses are made up.
-    is_dead: bool,
-}
-
-impl<'a> Machine<'a> {
-    fn new(lines: &'a Lines, at: usize, state: State) -> Self {
-        Self { lines, at, state, is_broken: false, is_dead: false }
-    }
-
-    #[inline]
-    fn byte(&mut self) -> Option<u8> {
-        let byte = *self.lines.program.get(self.at)?;
-        self.at += 1;
-        Some(byte)
-    }
-
-    #[inline]
-    fn unsigned(&mut self) -> Option<u64> {
-        let first = self.byte()?;
-        if first < 0x80 {
-            return Some(first.into());
-        }
-        let mut value = u64::from(first & 0x7f);
-        let mut shift = 7;
-        loop {
-            let byte = self.byte()?;
-            if shift < 64 {
-                value |= u64::from(byte & 0x7f) << shift;
-            }
-            shift += 7;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-    }
-
-    #[inline]
-    fn signed(&mut self) -> Option<i64> {
-        let (mut value, mut shift) = (0i64, 0u32);
-        loop {
-            let byte = self.byte()?;
-            if shift < 64 {
-                value |= i64::from(byte & 0x7f) << shift;
-            }
-            shift += 7;
-            if byte < 0x80 {
-                if shift < 64 && byte & 0x40 != 0 {
-                    value |= -1 << shift;
-                }
-                return Some(value);
-            }
-        }
-    }
-
-    #[inline]
-    fn advance(&mut self, operations: u64) {
-        let bytes = operations.wrapping_mul(self.lines.header.minimum_instruction_length().into());
-        self.state.address = self.state.address.wrapping_add(bytes) & self.lines.mask;
-    }
-
-    fn step(&mut self) -> Step {
-        if self.at >= self.lines.program.len() {
-            return Step::Stop;
-        }
-        let step = self.execute();
-        step.unwrap_or_else(|| {
-            self.is_broken = true;
-            self.at = self.lines.program.len();
-            Step::Stop
-        })
-    }
-
-    #[inline]
-    fn execute(&mut self) -> Option<Step> {
-        let header = &self.lines.header;
-        let (base, range) = (header.opcode_base(), header.line_range());
-        let opcode = self.byte()?;
-        if opcode >= base {
-            let adjusted = opcode - base;
-            if range == 0 {
-                return None;
-            }
-            self.state.line = self.state.line.wrapping_add_signed((header.line_base() as i32) + i32::from(adjusted % range));
-            self.advance((adjusted / range).into());
-            return Some(Step::Row);
-        }
-        match opcode {
-            0 => return self.extended(),
-            1 => return Some(Step::Row),
-            2 => {
-                let operations = self.unsigned()?;
-                self.advance(operations);
-            }
-            3 => {
-                let by = self.signed()?;
-                self.state.line = self.state.line.wrapping_add(by as u32);
-            }
-            4 => self.state.file = clamp(self.unsigned()?),
-            5 => self.state.column = clamp(self.unsigned()?),
-            6 | 7 | 10 | 11 => {}
-            8 => {
-                if range == 0 {
-                    return None;
-                }
-                self.advance(((255 - base) / range).into());
-            }
-            9 => {
-                let low = self.byte()?;
-                let high = self.byte()?;
-                self.state.address = self.state.address.wrapping_add(u16::from_le_bytes([low, high]).into()) & self.lines.mask;
-            }
-            12 => {
-                self.unsigned()?;
-            }
-            other => {
-                for _ in 0..*self.lines.lengths.get(usize::from(other) - 1)? {
-                    self.unsigned()?;
-                }
-            }
-        }
-        Some(Step::Other)
-    }
-
-    fn extended(&mut self) -> Option<Step> {
-        let length = usize::try_from(self.unsigned()?).ok()?;
-        let end = self.at.checked_add(length).filter(|&end| end <= self.lines.program.len())?;
-        if length == 0 {
-            return Some(Step::Other);
-        }
-        let step = match self.byte()? {
-            1 => Step::End,
-            2 => {
-                let mut word = [0; 8];
-                let bytes = &self.lines.program[self.at..end];
-                let size = bytes.len().min(8);
-                word[..size].copy_from_slice(&bytes[..size]);
-                self.state.address = u64::from_le_bytes(word) & self.lines.mask;
-                self.is_dead = is_tombstone(self.state.address, self.lines.mask);
-                Step::Other
-            }
-            _ => Step::Other,
-        };
-        self.at = end;
-        Some(step)
-    }
-}
-
-fn clamp(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
 }
