@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.dwarf_fixtures import FIXTURES
+from tests.support.symbolized import FIXTURES
 from tests.support.pyelftools_lines import debug_sections, pyelftools_dwarf
 from tests.unit.wasm.encoding import custom, module
 from wasmscope.dwarf._debug_files import find_split_files
