@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import wasmtime
 
@@ -30,7 +31,6 @@ class GuestLink:
         number: Its number in the collector.
         block: Address of its block (`wasmscope.host_shim._control.Block`).
         guest: Its live path.
-        imports: The functions for its instantiation, by their name in the ABI.
         is_bound: Whether the collector can read its memory, or knows that it has none.
     """
 
@@ -50,7 +50,7 @@ class GuestLink:
         self._is_first = not collector.has_guests
         collector.has_guests = True
         functions = self._link_first() if self._is_first else self._link_further()
-        self.imports = {name: instances.func_at(self._items, functions + _INDEX[name]) for name in plan.abi}
+        self._functions = functions
         if base and not collector.write_scratch(base):
             raise UnsuitableError("the collector has no memory left")
         self.number: int
@@ -61,6 +61,42 @@ class GuestLink:
         collector.links[self.number] = self
         if not self._is_first:
             self._number_it()
+
+    def function(self, name: str) -> int:
+        """Give the address of the extern of a function that it imports, by its name in the ABI."""
+        return self._at(self._functions + _INDEX[name])
+
+    @property
+    def imports(self) -> dict[str, wasmtime.Func]:
+        """The functions that it imports, by their name in the ABI."""
+        return {name: self._collector.instances.func_at(self.function(name)) for name in self._plan.abi}
+
+    def instantiate(self, module: wasmtime.Module, imports: Sequence[Any]) -> wasmtime.Instance:
+        """Make the guest's instance, as `wasmtime.Instance` does.
+
+        Args:
+            module: Its module.
+            imports: What it imports: items of wasmtime-py, or addresses of externs.
+
+        Raises:
+            wasmtime.WasmtimeError: If it cannot be made.
+            wasmtime.Trap: If its start function traps.
+        """
+        collector = self._collector
+        return collector.instances.instantiate_guest(collector.context, module, imports)
+
+    def when_gone(self, function: Callable[[], None]) -> None:
+        """Have a function called when the store is gone; see `StoreCollector.when_gone`."""
+        self._collector.when_gone(function)
+
+    def memory_of(self, instance: wasmtime.Instance) -> wasmtime.Memory | None:
+        """Give the memory that the guest exports, or None if it exports none.
+
+        Args:
+            instance: Its instance.
+        """
+        name, collector = self._plan.memory_export, self._collector
+        return None if name is None else collector.instances.exported_memory(collector.context, instance, name)
 
     def _at(self, index: int) -> int:
         """Give the address of one of the externs."""

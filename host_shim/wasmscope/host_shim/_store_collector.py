@@ -17,7 +17,7 @@ from wasmscope.host_shim._glue import NAMES, STACK_POINTER, TABLE
 from wasmscope.host_shim._guest_link import GuestLink
 from wasmscope.host_shim._modules import ENOUGH_FUEL, HOST, EngineModules, UnsuitableError
 from wasmscope.host_shim._plan import ImportPlan
-from wasmscope.host_shim._store_watch import StoreNote, note_of
+from wasmscope.host_shim._store_watch import StoreNote, StoreOwned, note_of
 from wasmscope.host_shim._wasmtime_ffi import store_address
 from wasmscope.host_shim._wasmtime_instances import Instances
 
@@ -62,16 +62,25 @@ class Drained(NamedTuple):
     counters: tuple[int, ...] = (0,) * 6
 
 
-class _End:
-    """Owned by a store, so that it goes with it."""
+class _End(StoreOwned):
+    """Owned by a store, so that it goes with it.
+
+    Attributes:
+        key: The collector's.
+        others: What else is to be called when the store is gone. With it, the store owns what these belong to.
+    """
 
     def __init__(self, collectors: Collectors) -> None:
         # With the callbacks that functions in the store point to.
         self.collectors = collectors
         self.key = 0
+        self.others: list[Callable[[], None]] = []
 
-    def __del__(self) -> None:
+    def gone(self) -> None:
+        """Forget the collector, then pass it on."""
         self.collectors.forget(self.key)
+        for other in self.others:
+            other()
 
 
 class StoreCollector:
@@ -142,6 +151,7 @@ class StoreCollector:
         self._kept: list[Any] = [self._items]
         self.host = self.places + 4 * size
         end = _End(collectors)
+        self._when_gone = end.others
         end.key = self.key = instances.put_owner(context, modules.host_kind, collectors.host_callback, end, self.host)
         collectors.enter(self.key, self)
         try:
@@ -183,6 +193,14 @@ class StoreCollector:
         clock.put(self.context, to)
 
     # The end of the store.
+
+    def when_gone(self, function: Callable[[], None]) -> None:
+        """Have a function called when the store is gone. The store owns what it belongs to until then.
+
+        Args:
+            function: Must not raise, and must not refer to the store.
+        """
+        self._when_gone.append(function)
 
     @property
     def is_open(self) -> bool:
@@ -325,8 +343,7 @@ class StoreCollector:
         """
         if not self.context:
             raise ValueError("the store is closed")
-        function = self._functions.get(name) or self._look_up(name)
-        failure = self._charged_to_nobody(lambda: self._attempt(function, args))
+        failure = self._charged_to_nobody(self._attempt, self._functions.get(name) or self._look_up(name), args)
         if failure is not None:
             raise failure
         result: int = self._values[0]
@@ -335,7 +352,7 @@ class StoreCollector:
             return result
         return ((result & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000 if kind else 0
 
-    def _charged_to_nobody(self, run: Callable[[], Exception | None]) -> Exception | None:
+    def _charged_to_nobody(self, run: Callable[..., Exception | None], *args: Any) -> Exception | None:
         """Run something in the store as if there was no end to its fuel and time; it may be run twice."""
         context, instances = self.context, self.instances
         fuel = None
@@ -344,12 +361,14 @@ class StoreCollector:
             if self.modules.counts_fuel:
                 fuel = instances.fuel(context)
                 instances.set_fuel(context, ENOUGH_FUEL)
-            failure = run()
+            failure = run(*args)
+            if failure is None:
+                return None
             if isinstance(failure, wasmtime.Trap) and failure.trap_code is wasmtime.TrapCode.INTERRUPT:
                 # The deadline has passed; when it was cannot be asked.
                 is_late = True
                 instances.set_epoch_deadline(context, _FAR)
-                failure = run()
+                failure = run(*args)
             return failure
         finally:
             if is_late:
@@ -391,22 +410,14 @@ class StoreCollector:
         Returns:
             The wasmtime_instance_t.
         """
-        made: list[Any] = []
-
-        def run() -> Exception | None:
-            store = self._store()
-            if store is not None:
-                note_of(store).make_room(store, 1, tables, memories)
-            try:
-                made.append(self.instances.instantiate(self.context, module, imports, count))
-            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-                return error
-            return None
-
-        failure = self._charged_to_nobody(run)
+        store = self._store()
+        if store is not None:
+            note_of(store).make_room(store, 1, tables, memories)
+        instance = self.instances.new_instance()
+        failure = self._charged_to_nobody(self.instances.instantiate, self.context, module, imports, count, instance)
         if failure is not None:
             raise failure
-        return made[0]
+        return instance
 
     def roll(self, instance: Any, name: str, count: int, to: int) -> None:
         """Get functions by one that returns references to them (`wasmscope.host_shim._glue.ROLLS`).
@@ -421,7 +432,7 @@ class StoreCollector:
         # Where the first of them will be.
         instances.export(context, instance, name.encode(), to)
         function = to + instances.value_offset
-        failure = self._charged_to_nobody(lambda: instances.put_functions(context, function, count, to))
+        failure = self._charged_to_nobody(instances.put_functions, context, function, count, to)
         if failure is not None:
             raise failure
 
