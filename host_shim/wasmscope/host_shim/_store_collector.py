@@ -13,7 +13,7 @@ import wasmtime
 
 from wasmscope.host_shim._abi import FUNCTIONS
 from wasmscope.host_shim._control import Control, Op
-from wasmscope.host_shim._glue import NAMES, STACK_POINTER, TABLE
+from wasmscope.host_shim._glue import NAMES, ROLL, STACK_POINTER, TABLE
 from wasmscope.host_shim._guest_link import GuestLink
 from wasmscope.host_shim._modules import ENOUGH_FUEL, HOST, EngineModules, UnsuitableError
 from wasmscope.host_shim._plan import ImportPlan
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Drained", "StoreCollector"]
 
+# What is got of each instance, in the order of its places.
+_NEEDED: Final = (b"memory", TABLE.encode(), b"wasmscope_begin")
 _FAR: Final = 1 << 62
 _BUSY: Final = 1
 _MOST_ARGS: Final = 10
@@ -99,6 +101,7 @@ class StoreCollector:
         host: Address of the extern of the host function.
         instance: Its wasmtime_instance_t.
         places: Address of three externs: for a guest's memory, of its own, and of its table.
+        table: Address of the wasmtime_table_t.
         is_new: Whether nothing was made in the store since it was.
         has_guests: Whether its functions for the first guest were given out.
     """
@@ -140,14 +143,16 @@ class StoreCollector:
         self.links: dict[int, GuestLink] = {}
         self._fixed_base = 0
         self._is_ending = False
+        self._is_begun = False
         self.is_new = True
         self.has_guests = False
         size, offset = instances.extern_size, instances.value_offset
-        # What the first guest's reader imports: the guest's memory, the collector's, the table. Then `init`, the host
-        # function, and what the collector imports.
+        # What the first guest's reader imports: the guest's memory, the collector's, the table. Then a function, the
+        # host function, and what the collector imports.
         self._items, self.places = instances.externs(5 + len(modules.imports))
         self._memory = self.places + size + offset
-        self._functions: dict[str, int] = {"init": self.places + 3 * size + offset}
+        self.table = self.places + 2 * size + offset
+        self._functions: dict[str, int] = {"wasmscope_begin": self.places + 3 * size + offset}
         self._kept: list[Any] = [self._items]
         self.host = self.places + 4 * size
         end = _End(collectors)
@@ -163,18 +168,14 @@ class StoreCollector:
                     self._put_clock(note, at)
                 at += size
             self.instance = self.instantiate(modules.collector, imports, len(modules.imports), 1, 1)
-            instances.export(context, self.instance, b"memory", self.places + size)
-            instances.export(context, self.instance, b"init", self.places + 3 * size)
+            instances.put_exports(context, self.instance, _NEEDED, self.places + size)
             if modules.is_fixed:
                 self._fixed_base = self.base
             base = self.base
-            for address, data in (
-                *modules.data,
-                (self.control + Control.LIMIT_BODY, collectors.configuration),
-            ):
+            for address, data in modules.data:
                 ctypes.memmove(base + address, data, len(data))
-            seed = collectors.settings.seed or _random_seed
-            self.call("init", *_SEED.unpack(seed()))
+            configuration = collectors.configuration
+            ctypes.memmove(base + self.control + Control.LIMIT_BODY, configuration, len(configuration))
         except BaseException:
             collectors.forget(self.key)
             raise
@@ -419,18 +420,17 @@ class StoreCollector:
             raise failure
         return instance
 
-    def roll(self, instance: Any, name: str, count: int, to: int) -> None:
-        """Get functions by one that returns references to them (`wasmscope.host_shim._glue.ROLLS`).
+    def roll(self, instance: Any, count: int, to: int) -> None:
+        """Get functions by one that returns references to them (`wasmscope.host_shim._glue.ROLL`).
 
         Args:
             instance: The instance.
-            name: Its export.
             count: How many they are.
             to: Address of as many externs.
         """
         instances, context = self.instances, self.context
         # Where the first of them will be.
-        instances.export(context, instance, name.encode(), to)
+        instances.export(context, instance, ROLL.encode(), to)
         function = to + instances.value_offset
         failure = self._charged_to_nobody(instances.put_functions, context, function, count, to)
         if failure is not None:
@@ -448,12 +448,6 @@ class StoreCollector:
         for name in names:
             self._functions[name] = at + self.instances.value_offset
             at += self.instances.extern_size
-
-    def table(self) -> int:
-        """Give the address of the extern of its table."""
-        to = self.places + 2 * self.instances.extern_size
-        self.instances.export(self.context, self.instance, TABLE.encode(), to)
-        return to
 
     def _look_up(self, name: str) -> int:
         items, at = self.instances.externs(1)
@@ -487,15 +481,33 @@ class StoreCollector:
             self.owner.tell(f"telemetry takes the slower path, because a guest cannot be linked: {error}")
             return None
 
-    def add_guest(self, size: int, *, has_memory: bool) -> tuple[int, int]:
-        """Have the collector count one more guest; gives its number, or -1, and the address of its block.
+    def add_guest(self, base: bytes, *, has_memory: bool) -> tuple[int, int]:
+        """Have the collector count one more guest; gives its number, and the address of its block.
 
         Args:
-            size: Length of its attributes in the scratch area.
+            base: Packed attributes of the host for all its records.
             has_memory: Whether it has a memory.
+
+        Raises:
+            UnsuitableError: If there is no room for it.
         """
-        number = self.call("wasmscope_guest", int(not has_memory), size)
-        return number, self._values[2] & 0xFFFFFFFF
+        flags, is_first = int(not has_memory), not self._is_begun
+        if is_first:
+            self._is_begun = True
+            seed = self.owner.settings.seed or _random_seed
+            number = self.call("wasmscope_begin", *_SEED.unpack(seed()), flags)
+        elif base and not self.write_scratch(base):
+            number = -1
+        else:
+            number = self.call("wasmscope_guest", flags, len(base))
+        block = self._values[2] & 0xFFFFFFFF
+        if number < 0:
+            raise UnsuitableError("the collector takes no more guests")
+        if is_first and base:
+            if not self.write_scratch(base):
+                raise UnsuitableError("the collector has no memory left")
+            self.call("set_base", number, len(base))
+        return number, block
 
     def charge(self, number: int, duration_s: float) -> None:
         """Charge time in Python to the call that a guest is in."""

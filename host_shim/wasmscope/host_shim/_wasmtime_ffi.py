@@ -17,7 +17,7 @@ import struct
 import sys
 import weakref
 from collections.abc import Callable
-from typing import Any, cast, Final, NoReturn, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import wasmtime
 

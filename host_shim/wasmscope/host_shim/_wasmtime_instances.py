@@ -332,6 +332,24 @@ class Instances:
         if not self._export_get(context, ctypes.addressof(instance), name, len(name), to):
             raise KeyError(name)
 
+    def put_exports(self, context: int, instance: Any, names: Sequence[bytes], to: int) -> None:
+        """Get several exports, as `export` does.
+
+        Args:
+            context: The store's.
+            instance: What `instantiate` made.
+            names: Their names, UTF-8.
+            to: Address of as many externs.
+
+        Raises:
+            KeyError: If one is not there.
+        """
+        get, of, size = self._export_get, ctypes.addressof(instance), self.extern_size
+        for name in names:
+            if not get(context, of, name, len(name), to):
+                raise KeyError(name)
+            to += size
+
     def export_names(self, context: int, instance: Any, limit: int) -> list[str]:
         """Give the names of an instance's exports in order.
 
