@@ -132,7 +132,7 @@ class TestJson:
         assert found["schema"] == "wasmscope.doctor/1"
         assert found["trustworthy"] is False
         assert text[0].endswith(str(found["summary"]))
-        assert [f["message"] in line for f, line in zip(found["modules"][0]["findings"], text[1:], strict=True)]
+        assert all(f["message"] in line for f, line in zip(found["modules"][0]["findings"], text[1:], strict=True))
         assert found["modules"][0]["dwarf"]["score"] == 0
 
     def test_codes(self) -> None:
