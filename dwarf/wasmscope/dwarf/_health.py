@@ -7,9 +7,8 @@ that does not, few do, by chance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from wasmscope.dwarf._engine import Engine
@@ -33,8 +32,7 @@ class Verdict(Enum):
     """It describes no function that is still there: nothing to judge, and nothing to learn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """How the functions of DWARF lie on a module's function bodies.
 
     Attributes:
