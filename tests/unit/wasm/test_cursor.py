@@ -99,6 +99,13 @@ class TestCounts:
             cursor(b"?\2abc", start=1).count(2)
         assert caught.value.offset == 1
 
+    def test_most(self) -> None:
+        """A million entries can be announced if there is room for them, and no more, however large the file."""
+        data = leb(1_000_000) + bytes(1_000_001)
+        assert cursor(data).count() == 1_000_000
+        with pytest.raises(ModuleFormatError, match="1,000,001 entries are announced; no runtime"):
+            cursor(leb(1_000_001) + data).count()
+
     def test_skip(self) -> None:
         """Going over more bytes than are left is refused."""
         reader = cursor(b"abc")
