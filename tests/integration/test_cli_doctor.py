@@ -139,7 +139,7 @@ class TestJson:
         """docs/cli.md explains each finding's code that there is."""
         source = (Path(__file__).parents[2] / "dwarf/wasmscope/dwarf/_findings.py").read_text()
         codes = set(re.findall(r"(?:_error|_warning|_note|make)\(\s*\"([a-z-]+)\"", source))
-        table = DOCUMENT.partition("### Findings")[2].partition("\n## ")[0]
+        table = DOCUMENT.partition("### Findings")[2].partition("\n### ")[0]
         documented = {
             code for row in re.findall(r"^\| (`[a-z`, -]+`)", table, re.MULTILINE) for code in row.split("`")[1::2]
         }

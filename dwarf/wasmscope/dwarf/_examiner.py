@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["examine"]
 
 _CHUNK_BYTES: Final = 1 << 20  # of code, whose rows are in memory at a time
+_MISSING_SPLIT: Final = "split part"  # in what the engine says of them
 _MOST_SOURCES: Final = 100_000
 # A call or a use of a global whose operand the linker filled in: it leaves room for five bytes. A tool that decodes the
 # code and encodes it anew leaves none.
@@ -168,7 +169,8 @@ def _dwarf(info: DebugInfo) -> _Dwarf:
     groups = Counter((_LANGUAGES.get(unit.language), unit.producer, unit.version) for unit in units)
     return _Dwarf(
         found,
-        engine.problems,
+        # Those whose other file is missing are told of one by one.
+        tuple(problem for problem in engine.problems if _MISSING_SPLIT not in problem),
         line_bytes,
         zero_bytes,
         tuple(

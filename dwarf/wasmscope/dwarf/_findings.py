@@ -20,17 +20,18 @@ __all__ = ["Finding", "Severity", "find"]
 _MANY_ZERO_LINES: Final = 0.6  # 18 to 28 % is what optimizing compilers leave
 _MOST_UNIT_GROUPS: Final = 10
 _MOST_TEXT: Final = 120
-_SEE: Final = "see docs/debug-info.md"
 # What to do, by the language that a module's producers section names.
 _KEEP_LINES: Final = {
     "Rust": "build with debug = true and without strip in the Cargo profile",
     "Go": "TinyGo, which writes DWARF; Go itself writes names only",
     "C": "compile with -g, and link without -s",
+    "": "build it with debug information: clang -g, debug = true in Cargo, asc --debug --sourceMap",
 }
 _KEEP_NAMES: Final = {
     "Rust": 'build with strip = "none" or strip = "debuginfo" in the Cargo profile',
     "Go": "link without -s (-ldflags)",
     "C": "link without -s (--strip-all)",
+    "": "build and link it without strip",
 }
 
 
@@ -172,7 +173,9 @@ def _dwarf(module: Examination) -> Iterator[Finding]:
     elif health.verdict is Verdict.FRESH:
         yield _note("dwarf", f"{where} describes this code: {_matching(health)}{dead}")
     elif module.line_bytes:
-        yield _note("lines-only", f"{where} has lines and no functions: inlined calls are not shown", "compile with -g")
+        # Functions whose other half is missing are told of elsewhere.
+        if not module.missing_split_units:
+            yield _note("lines-only", f"{where} has lines and no functions: no inlined calls", "compile with -g")
     else:
         yield _error(
             "dead-dwarf",
@@ -292,7 +295,7 @@ def _sources(module: Examination) -> Iterator[Finding]:
     if sources is None:
         return
     there = len(sources.paths) - len(sources.missing)
-    text = f"{there:,} of {_count(len(sources.paths), 'source file')} are on this machine"
+    text = f"{there:,} of {len(sources.paths):,} source files are on this machine"
     if sources.missing:
         missing = _short(sources.missing[0])
         yield _note("sources", f"{text}; not, for example, {missing}", "say where they are: --map FROM=TO")
@@ -325,7 +328,7 @@ def _by_language(remedies: dict[str, str], module: Examination) -> str:
         # "C11" and "C_plus_plus_14" are what clang says.
         if any(name == key or (key == "C" and name[:1] == "C" and name[1:2] in "_0123456789") for name in languages):
             return remedy
-    return _SEE
+    return remedies[""]
 
 
 def _hex(build_id: bytes) -> str:

@@ -276,7 +276,7 @@ def _why_no_dwarf(module: Module) -> str:
     url = module.external_debug_info()
     if url is not None:
         return f"there is no DWARF in it to split off; it says that its debug information is in {one_line(url)}"
-    return "there is no DWARF in it to split off; build it with debug information, see docs/debug-info.md"
+    return "there is no DWARF in it to split off; build it with debug information: clang -g, debug = true in Cargo"
 
 
 def _write_module(output: str, data: bytes, original: Module, mode: int) -> None:

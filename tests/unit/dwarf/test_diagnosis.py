@@ -127,6 +127,19 @@ class TestFacts:
         for path in [*C.glob("O*.wasm"), *(FIXTURES / "rust").glob("*.wasm"), *(FIXTURES / "zig").glob("*.wasm")]:
             assert "rewritten" not in said(diagnosed(path), Severity.NOTE), path
 
+    def test_split_dwarf(self, tmp_path: Path) -> None:
+        """Away from its .dwo files a module has lines, and the one thing to say is that they are missing."""
+        for name in ("O1-split4", "O1-split5"):
+            alone = diagnosed(Path(shutil.copy(C / f"{name}.wasm", tmp_path)))
+            assert alone.is_trustworthy
+            assert said(alone) == ["split-dwarf-missing", "no-build-id"]
+            assert alone.modules[0].examination.missing_split_units == (f"{name}-main.dwo", f"{name}-shapes.dwo")
+            for unit in ("main", "shapes"):
+                shutil.copy(C / f"{name}-{unit}.dwo", tmp_path)
+            together = diagnosed(tmp_path / f"{name}.wasm")
+            assert said(together) == ["no-build-id"]
+            assert together.modules[0].examination.health.matching == 10
+
     def test_sources(self, tmp_path: Path) -> None:
         """Source files are looked for where they were, or where they are said to be now."""
         found = diagnosed(C / "O1-dwarf4.wasm", path_maps=[PathMap("/src/c", str(C))])
