@@ -14,13 +14,17 @@ if command -v rustup >/dev/null && rustup toolchain list | grep -q "^$pinned"; t
     RUSTC=$(rustup which --toolchain "$pinned" rustc)
     export RUSTC
 fi
-target=${CARGO_TARGET_DIR:-target}/engine
+"$cargo" fetch --quiet --locked --target wasm32-unknown-unknown
 RUSTFLAGS="-C target-cpu=mvp
     -C target-feature=+bulk-memory,+mutable-globals,+sign-ext,+nontrapping-fptoint
     -C link-arg=-zstack-size=1048576
-    --remap-path-prefix=$PWD=engine
-    --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+    --remap-path-prefix=$PWD=engine"
+# Where the crates are unpacked depends on where they come from.
+for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
+    RUSTFLAGS="$RUSTFLAGS --remap-path-prefix=${sources%/}=crates"
+done
 export RUSTFLAGS
+target=${CARGO_TARGET_DIR:-target}/engine
 "$cargo" build --quiet --release --locked --target wasm32-unknown-unknown --target-dir "$target"
 install -m 644 "$target/wasm32-unknown-unknown/release/wasmscope_engine.wasm" \
     "${OUT_DIR:-../wasmscope/dwarf}/_engine.wasm"

@@ -80,7 +80,8 @@ struct Body {
 impl Body {
     fn new(described: Described, body: u32, debug: &Debug, ledger: &Ledger) -> Self {
         let count = described.scopes.all.len();
-        let (starts, places) = if described.unit.is_some() { divide(&described, body, debug, ledger) } else { Default::default() };
+        let (starts, places) =
+            if described.unit.is_some() { divide(&described, body, debug, ledger) } else { Default::default() };
         Self {
             starts,
             places,

@@ -9,7 +9,7 @@ use gimli::{DebugLineOffset, Dwarf, LineProgramHeader};
 
 use crate::base::{Ledger, Map, NONE, Problem, Reader};
 use crate::bodies::Bodies;
-use crate::ranges::is_tombstone;
+use crate::line_program::{Machine, Program, State, Step};
 use crate::tables::Texts;
 use crate::units::Unit;
 
@@ -24,15 +24,6 @@ pub struct Row {
     pub is_end: bool,
 }
 
-/// The state of a line table's machine.
-#[derive(Clone, Copy)]
-struct State {
-    address: u64,
-    file: u32,
-    line: u32,
-    column: u32,
-}
-
 /// Rows of one sequence that follow each other inside of one body.
 struct Run {
     body: u32,
@@ -43,34 +34,10 @@ struct Run {
 
 pub struct Lines {
     header: LineProgramHeader<Reader>,
-    program: &'static [u8],
-    lengths: &'static [u8],
-    mask: u64,
-    /// The first special operation, what each adds to address and line, and what one step of the address is.
-    base: u8,
-    specials: Box<[(u16, i16); 256]>,
-    unit_bytes: u64,
+    program: Program,
     runs: Vec<Run>,
     /// Texts of files, by number in the table.
     paths: RefCell<Map<u32, u32>>,
-}
-
-/// What each special operation adds to address and line. (255 stands for "add to the address what 255 would", too.)
-fn specials(header: &LineProgramHeader<Reader>) -> Box<[(u16, i16); 256]> {
-    let mut made = Box::new([(0, 0); 256]);
-    let (base, range) = (header.opcode_base(), header.line_range().max(1));
-    for (opcode, special) in made.iter_mut().enumerate().skip(base.into()) {
-        let adjusted = opcode as u8 - base;
-        let bytes = u16::from(adjusted / range) * u16::from(header.minimum_instruction_length());
-        *special = (bytes, i16::from(header.line_base()) + i16::from(adjusted % range));
-    }
-    made
-}
-
-enum Step {
-    Row,
-    End,
-    Stop,
 }
 
 impl Lines {
@@ -87,32 +54,17 @@ impl Lines {
             return None;
         };
         let header = program.header().clone();
-        let size = header.address_size();
-        let mut lines = Self {
-            program: header.raw_program_buf().slice(),
-            lengths: header.standard_opcode_lengths().slice(),
-            base: header.opcode_base(),
-            specials: specials(&header),
-            unit_bytes: header.minimum_instruction_length().into(),
-            mask: if size == 8 { u64::MAX } else { u32::MAX.into() },
-            runs: Vec::new(),
-            paths: RefCell::default(),
-            header,
-        };
+        let mut lines = Self { program: Program::new(&header), runs: Vec::new(), paths: RefCell::default(), header };
         lines.runs = lines.find_runs(bodies, ledger);
         Some(lines)
     }
 
-    fn start(&self) -> State {
-        State { address: 0, file: 1, line: 1, column: 0 }
-    }
-
     fn find_runs(&self, bodies: &Bodies, ledger: &Ledger) -> Vec<Run> {
         let mut runs = Vec::new();
-        if !ledger.spend(self.program.len() as u64 / 2) {
+        if !ledger.spend(self.program.bytes.len() as u64 / 2) {
             return runs;
         }
-        let mut machine = Machine::new(self, 0, self.start());
+        let mut machine = Machine::new(&self.program, 0, State::START);
         let (mut low, mut high) = (0, 0);
         // Where the row at hand began, which is behind the last row.
         let mut before = (0, machine.state);
@@ -131,7 +83,7 @@ impl Lines {
                         }
                     }
                     if matches!(step, Step::End) {
-                        machine.state = self.start();
+                        machine.state = State::START;
                         machine.is_dead = false;
                         (low, high) = (0, 0);
                     }
@@ -158,11 +110,11 @@ impl Lines {
         let (low, high) = (u64::from(bodies.start(body)), u64::from(bodies.end(body)));
         let first = self.runs.partition_point(|run| run.body < body);
         for run in self.runs[first..].iter().take_while(|run| run.body == body) {
-            let mut machine = Machine::new(self, run.at as usize, run.state);
+            let mut machine = Machine::new(&self.program, run.at as usize, run.state);
             let mut last = low as u32;
             loop {
                 let is_row = match machine.step() {
-                        Step::Row => true,
+                    Step::Row => true,
                     Step::End | Step::Stop => false,
                 };
                 let State { address, file, line, column } = machine.state;
@@ -182,7 +134,8 @@ impl Lines {
                 break;
             }
         }
-        let is_ordered = rows.windows(2).all(|pair| (pair[0].address, !pair[0].is_end) <= (pair[1].address, !pair[1].is_end));
+        let is_ordered =
+            rows.windows(2).all(|pair| (pair[0].address, !pair[0].is_end) <= (pair[1].address, !pair[1].is_end));
         if !is_ordered {
             // An end does not end what begins at the same address.
             rows.sort_by_key(|row| (row.address, !row.is_end));
@@ -232,147 +185,4 @@ fn join(path: &mut Vec<u8>, next: &[u8]) {
         path.push(if is_windows { b'\\' } else { b'/' });
     }
     path.extend_from_slice(next);
-}
-
-/// Runs a line table's program. https://dwarfstd.org/doc/DWARF5.pdf 6.2.5
-struct Machine<'a> {
-    lines: &'a Lines,
-    at: usize,
-    state: State,
-    is_broken: bool,
-    /// Whether the sequence began at a tombstone: behind it, all addresses are made up.
-    is_dead: bool,
-}
-
-impl<'a> Machine<'a> {
-    fn new(lines: &'a Lines, at: usize, state: State) -> Self {
-        Self { lines, at, state, is_broken: false, is_dead: false }
-    }
-
-    #[inline(always)]
-    fn byte(&mut self) -> Option<u8> {
-        let byte = *self.lines.program.get(self.at)?;
-        self.at += 1;
-        Some(byte)
-    }
-
-    #[inline(always)]
-    fn unsigned(&mut self) -> Option<u64> {
-        let first = self.byte()?;
-        if first < 0x80 { Some(first.into()) } else { self.long(first) }
-    }
-
-    #[inline(never)]
-    fn long(&mut self, first: u8) -> Option<u64> {
-        let mut value = u64::from(first & 0x7f);
-        let mut shift = 7;
-        loop {
-            let byte = self.byte()?;
-            if shift < 64 {
-                value |= u64::from(byte & 0x7f) << shift;
-            }
-            shift += 7;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn signed(&mut self) -> Option<i64> {
-        let start = self.at;
-        let value = self.unsigned()?;
-        let bits = 7 * (self.at - start) as u32;
-        // The last byte's second bit is the sign.
-        Some(if bits < 64 { ((value << (64 - bits)) as i64) >> (64 - bits) } else { value as i64 })
-    }
-
-    #[inline(always)]
-    fn advance(&mut self, bytes: u64) {
-        self.state.address = self.state.address.wrapping_add(bytes) & self.lines.mask;
-    }
-
-    /// Run up to the next row, a sequence's end or the end of the program.
-    #[inline(always)]
-    fn step(&mut self) -> Step {
-        self.execute().unwrap_or_else(|| {
-            self.is_broken = self.at < self.lines.program.len() || self.is_broken;
-            self.at = self.lines.program.len();
-            Step::Stop
-        })
-    }
-
-    #[inline(always)]
-    fn execute(&mut self) -> Option<Step> {
-        loop {
-            if self.at >= self.lines.program.len() {
-                return Some(Step::Stop);
-            }
-            let opcode = self.byte()?;
-            if opcode >= self.lines.base {
-                let (bytes, lines) = self.lines.specials[usize::from(opcode)];
-                self.state.line = self.state.line.wrapping_add_signed(lines.into());
-                self.advance(bytes.into());
-                return Some(Step::Row);
-            }
-            match opcode {
-                0 => {
-                    if self.extended()? {
-                        return Some(Step::End);
-                    }
-                }
-                1 => return Some(Step::Row),
-                2 => {
-                    let operations = self.unsigned()?;
-                    self.advance(operations.wrapping_mul(self.lines.unit_bytes));
-                }
-                3 => {
-                    let by = self.signed()?;
-                    self.state.line = self.state.line.wrapping_add(by as u32);
-                }
-                4 => self.state.file = clamp(self.unsigned()?),
-                5 => self.state.column = clamp(self.unsigned()?),
-                6 | 7 | 10 | 11 => {}
-                8 => self.advance(self.lines.specials[255].0.into()),
-                9 => {
-                    let low = self.byte()?;
-                    let high = self.byte()?;
-                    self.advance(u16::from_le_bytes([low, high]).into());
-                }
-                12 => {
-                    self.unsigned()?;
-                }
-                other => {
-                    for _ in 0..*self.lines.lengths.get(usize::from(other) - 1)? {
-                        self.unsigned()?;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Run an extended operation; true if it ends the sequence.
-    #[inline(never)]
-    fn extended(&mut self) -> Option<bool> {
-        let length = usize::try_from(self.unsigned()?).ok()?;
-        let end = self.at.checked_add(length).filter(|&end| end <= self.lines.program.len())?;
-        if length == 0 {
-            return Some(false);
-        }
-        let code = self.byte()?;
-        if code == 2 {
-            let mut word = [0; 8];
-            let bytes = &self.lines.program[self.at..end];
-            let size = bytes.len().min(8);
-            word[..size].copy_from_slice(&bytes[..size]);
-            self.state.address = u64::from_le_bytes(word) & self.lines.mask;
-            self.is_dead = is_tombstone(self.state.address, self.lines.mask);
-        }
-        self.at = end;
-        Some(code == 1)
-    }
-}
-
-fn clamp(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
 }

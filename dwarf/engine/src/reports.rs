@@ -78,7 +78,7 @@ pub fn units(debug: &Debug, tables: &mut Tables, ledger: &Ledger, out: &mut Vec<
         out.extend_from_slice(&[
             full.language as u32,
             unit.unit.header.version().into(),
-            u32::from(is_split) | u32::from(unit.split.is_some()) << 1,
+            u32::from(is_split) + 2 * u32::from(unit.split.is_some()),
             dwo_name,
             id as u32,
             (id >> 32) as u32,

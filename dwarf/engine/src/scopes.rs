@@ -137,7 +137,10 @@ fn read_calls(
             return Ok(());
         }
         if skipped != isize::MAX || abbreviation.tag() != constants::DW_TAG_inlined_subroutine {
-            if skipped == isize::MAX && abbreviation.tag() == constants::DW_TAG_subprogram && abbreviation.has_children() {
+            if skipped == isize::MAX
+                && abbreviation.tag() == constants::DW_TAG_subprogram
+                && abbreviation.has_children()
+            {
                 skipped = depth + 1;
             }
             entries.skip_attributes(specifications)?;

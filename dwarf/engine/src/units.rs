@@ -49,6 +49,10 @@ impl File {
                     if !ledger.spend(64) {
                         break;
                     }
+                    // Types have no code, and no function's name is asked of them.
+                    if matches!(header.type_(), UnitType::Type { .. } | UnitType::SplitType { .. }) {
+                        continue;
+                    }
                     match read_unit(&file.dwarf, header, &mut shared, ledger) {
                         Some(unit) => file.units.push(unit),
                         None => ledger.note(Problem::Unit),
@@ -112,7 +116,6 @@ fn read_unit(
     }
     let dwo_id = match header.type_() {
         UnitType::Skeleton(id) | UnitType::SplitCompilation(id) => Some(id),
-        UnitType::Type { .. } | UnitType::SplitType { .. } => return None,
         _ => None,
     };
     let mut unit = Unit {
