@@ -60,7 +60,7 @@ class TestPlaces:
 
         for offset in range(-1, len(data) + 2):
             body = found.find(offset)
-            assert (body.function_index if body else None) == expected.get(offset)
+            assert (body.function_index if body else None) == found.function_at(offset) == expected.get(offset)
 
     @pytest.mark.parametrize("filler", ["", "nop " * 100, "nop " * 20_000])
     def test_as_wasmtime(self, filler: str) -> None:
