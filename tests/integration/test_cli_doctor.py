@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,11 @@ STRIPPED = FIXTURES / "c/O1-build-id-stripped.wasm"
 DOCUMENT = (Path(__file__).parents[2] / "docs/cli.md").read_text()
 
 
-def json_of(*arguments: str | Path, exit_code: int = 0) -> dict[str, object]:
+def json_of(*arguments: str | Path, exit_code: int = 0) -> dict[str, Any]:
     found = run_command("doctor", "--json", *arguments)
     assert (found.exit_code, found.stderr) == (exit_code, "")
-    return json.loads(found.stdout)
+    parsed: dict[str, Any] = json.loads(found.stdout)
+    return parsed
 
 
 class TestText:
@@ -110,7 +112,7 @@ class TestJson:
         table = DOCUMENT.partition("### JSON")[2].partition("\n## ")[0]
         documented = set(re.findall(r"^\| `([a-z_.]+)`", table, re.MULTILINE))
 
-        def keys(value: object, prefix: str) -> set[str]:
+        def keys(value: Any, prefix: str) -> set[str]:
             if isinstance(value, list):
                 return {key for item in value for key in keys(item, prefix)}
             if not isinstance(value, dict):

@@ -125,7 +125,7 @@ def examine(
         producers=module.producers(),
         is_rewritten=_is_rewritten(module),
         origin=origin,
-        file=None if info is None or info.container is module else info.source.rstrip(","),
+        file=None if info is None or info.container is module else info.path,
         health=dwarf.health,
         problems=dwarf.problems,
         line_bytes=dwarf.line_bytes if info is not None else 0,

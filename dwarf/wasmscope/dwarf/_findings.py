@@ -153,7 +153,7 @@ def _dwarf(module: Examination) -> Iterator[Finding]:
     health, problems = module.health, module.problems
     if not module.functions:
         return
-    where = module.file or "the DWARF in the module"
+    where = f"the DWARF in {module.file or 'the module'}"
     is_empty = health is None or (health.verdict is Verdict.EMPTY and not health.tombstones and not module.line_bytes)
     if problems and is_empty:
         yield _error("unreadable-dwarf", f"{where} cannot be read: {problems[0]}", "build the module again")
@@ -192,7 +192,9 @@ def _source_map(module: Examination) -> Iterator[Finding]:
         yield _error(
             "no-debug-info",
             "it has names and no lines" if module.named_functions else "it has neither lines nor names",
-            _by_language(_KEEP_LINES, module),
+            _by_language(_KEEP_LINES, module)
+            if module.build_id is None
+            else "say where its debug file is: --debug-path or --debug-file",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,16 @@ import pytest
 from tests.fixtures.dwarf.binary import decode_leb
 from tests.support.pyelftools_lines import debug_sections
 from tests.unit.wasm.encoding import custom, leb
-from wasmscope.dwarf import Diagnosis, PathMap, Severity, diagnose, split_module, strip_module
+from wasmscope.dwarf import (
+    Diagnosis,
+    Health,
+    PathMap,
+    Severity,
+    SourceFiles,
+    diagnose,
+    split_module,
+    strip_module,
+)
 from wasmscope.wasm import Module, open_binary
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/dwarf"
@@ -18,9 +28,13 @@ C = FIXTURES / "c"
 DERIVED = FIXTURES / "derived"
 
 
-def diagnosed(path: Path, **options: object) -> Diagnosis:
+def diagnosed(
+    path: Path, *, debug_file: str | None = None, source_map: str | None = None, path_maps: Sequence[PathMap] = ()
+) -> Diagnosis:
     with open_binary(path) as binary:
-        return diagnose(binary, path=str(path), debug_path=(), **options)  # type: ignore[arg-type]
+        return diagnose(
+            binary, path=str(path), debug_file=debug_file, debug_path=(), source_map=source_map, path_maps=path_maps
+        )
 
 
 def said(diagnosis: Diagnosis, *severities: Severity) -> list[str]:
@@ -31,6 +45,18 @@ def said(diagnosis: Diagnosis, *severities: Severity) -> list[str]:
 
 def message(diagnosis: Diagnosis, code: str) -> str:
     return next(f.message for module in diagnosis.modules for f in module.findings if f.code == code)
+
+
+def health_of(diagnosis: Diagnosis) -> Health:
+    found = diagnosis.modules[0].examination.health
+    assert found is not None
+    return found
+
+
+def sources_of(diagnosis: Diagnosis) -> SourceFiles:
+    found = diagnosis.modules[0].examination.sources
+    assert found is not None
+    return found
 
 
 class TestFixtures:
@@ -138,22 +164,22 @@ class TestFacts:
                 shutil.copy(C / f"{name}-{unit}.dwo", tmp_path)
             together = diagnosed(tmp_path / f"{name}.wasm")
             assert said(together) == ["no-build-id"]
-            assert together.modules[0].examination.health.matching == 10
+            assert health_of(together).matching == 10
 
     def test_sources(self, tmp_path: Path) -> None:
         """Source files are looked for where they were, or where they are said to be now."""
         found = diagnosed(C / "O1-dwarf4.wasm", path_maps=[PathMap("/src/c", str(C))])
         elsewhere = diagnosed(C / "O1-dwarf4.wasm", path_maps=[PathMap("/src/c", str(tmp_path))])
 
-        assert found.modules[0].examination.sources.missing == ()
-        assert len(elsewhere.modules[0].examination.sources.missing) == 3
+        assert sources_of(found).missing == ()
+        assert len(sources_of(elsewhere).missing) == 3
 
     def test_component(self) -> None:
         """Each module of a component is examined, and the one with the most code decides."""
         found = diagnosed(FIXTURES / "component/component.wasm")
 
         assert [module.examination.place for module in found.modules] == [(0,), (1,), (2,)]
-        assert found.modules[0].examination.health.live == 4
+        assert health_of(found).live == 4
         assert said(found) == ["no-build-id"]
 
     def test_hostile_text(self) -> None:
@@ -255,4 +281,4 @@ class TestSourceMaps:
         found = diagnosed(folder / "debug-inline.wasm", source_map=str(folder / "debug.wasm.map"))
 
         assert found.is_trustworthy
-        assert len(found.modules[0].examination.sources.paths) == 12
+        assert len(sources_of(found).paths) == 12
