@@ -104,6 +104,17 @@ class TestBroken:
         assert len(found.problems) == 2
         assert "name section: functions: it ends in the middle of a name" in found.problems[1]
 
+    def test_beyond_the_section(self) -> None:
+        """A part that announces more than its section has is not read on in the next section."""
+        part = b"\1" + leb(100) + b"\2\0\1a"
+        # Its number, size and contents would make a name of index 1.
+        data = module(custom("name", part), section(1, b"\0"))
+
+        found = Module(data).names()
+
+        assert dict(found.functions) == {0: "a"}
+        assert len(found.problems) == 2
+
     @pytest.mark.parametrize(
         ("part", "words"),
         [

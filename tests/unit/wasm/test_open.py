@@ -117,6 +117,18 @@ class TestMapping:
         assert not mapped(path)
         assert len(list(Path("/proc/self/fd").iterdir())) == files
 
+    def test_names_do_not_hold_it(self, tmp_path: Path) -> None:
+        """Names are decoded when they are asked for; that somebody has them does not keep a closed file mapped."""
+        path = write(tmp_path / "a.wasm", 2 * MEBI)
+        found = Module.open(path)
+        names = found.names()
+
+        found.close()
+
+        assert not mapped(path)
+        with pytest.raises(ValueError, match="closed"):
+            _ = names.module
+
     def test_of_the_caller(self) -> None:
         """Closing a module that was made from data of the caller's leaves the data alone."""
         data = bytearray(module())
