@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.cli import COMMAND, clean_environment, run_command
+from wasmscope.cli import main
 
 FIXTURES = Path(__file__).parents[1] / "fixtures/dwarf"
 RIGHT = FIXTURES / "c/O1-build-id.wasm"
@@ -166,22 +167,34 @@ class TestErrors:
             ((FIXTURES / "derived/truncated-in-info.wasm",), 126),
         ],
     )
-    def test_one_line(self, arguments: tuple[str | Path, ...], exit_code: int) -> None:
+    def test_one_line(
+        self, arguments: tuple[str | Path, ...], exit_code: int, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         """What cannot be done is said in one line on standard error, with its own exit code."""
-        found = run_command("doctor", *arguments)
-
-        assert (found.exit_code, found.stdout) == (exit_code, "")
-        assert found.stderr.startswith("wasmscope: ")
-        assert found.stderr.count("\n") == 1
+        assert main(["doctor", *map(str, arguments)]) == exit_code
+        written = capsys.readouterr()
+        assert written.out == ""
+        assert written.err.startswith("wasmscope: ")
+        assert written.err.count("\n") == 1
 
     @pytest.mark.parametrize("path", sorted((FIXTURES / "derived").glob("*.wasm")), ids=lambda path: path.name)
-    def test_damaged(self, path: Path) -> None:
+    def test_damaged(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Whatever is wrong with a module, there is an answer or one line."""
-        found = run_command("doctor", path)
+        exit_code = main(["doctor", str(path)])
 
-        assert found.exit_code in (0, 1, 126)
-        assert len(found.stderr.splitlines()) == (found.exit_code == 126)
-        assert bool(found.stdout) == (found.exit_code != 126)
+        written = capsys.readouterr()
+        assert exit_code in (0, 1, 126)
+        assert len(written.err.splitlines()) == (exit_code == 126)
+        assert bool(written.out) == (exit_code != 126)
+
+    def test_other_encodings(self, tmp_path: Path) -> None:
+        """Names that standard output cannot hold do not end the command."""
+        module = shutil.copy(RIGHT, tmp_path / "größe–μ.wasm")
+
+        found = run_command("doctor", module, PYTHONIOENCODING="ascii")
+
+        assert (found.exit_code, found.stderr) == (0, "")
+        assert "gr??e??.wasm: trustworthy" in found.stdout
 
     def test_help(self) -> None:
         """The help is data."""

@@ -168,8 +168,10 @@ def _split(arguments: Sequence[str]) -> int:
             f"{debug_out}: the debug file would overwrite a module; name another file: --debug-out", exit_code=USAGE
         )
     url: str | None = given.url
+    if url is not None and not (url and url.isprintable()):
+        raise CommandError(f"--url {url!r} is no URL", exit_code=USAGE)
     if url is None and debug_out is not None:
-        url = quote(os.path.relpath(Path(debug_out).absolute(), Path(output).absolute().parent))
+        url = quote(os.fsencode(os.path.relpath(Path(debug_out).absolute(), Path(output).absolute().parent)))
     with open_module(path) as module, Progress(f"splitting {path}"):
         if not has_dwarf(module):
             raise CommandError(f"{path}: {_why_no_dwarf(module)}", exit_code=CANNOT_RUN)
