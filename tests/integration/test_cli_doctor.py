@@ -189,12 +189,12 @@ class TestErrors:
 
     def test_other_encodings(self, tmp_path: Path) -> None:
         """Names that standard output cannot hold do not end the command."""
-        module = shutil.copy(RIGHT, tmp_path / "größe–μ.wasm")
+        module = shutil.copy(RIGHT, tmp_path / "größe-μ.wasm")
 
         found = run_command("doctor", module, PYTHONIOENCODING="ascii")
 
         assert (found.exit_code, found.stderr) == (0, "")
-        assert "gr??e??.wasm: trustworthy" in found.stdout
+        assert "gr??e-?.wasm: trustworthy" in found.stdout
 
     def test_help(self) -> None:
         """The help is data."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["examine"]
 
 _CHUNK_BYTES: Final = 1 << 20  # of code, whose rows are in memory at a time
+# How notes begin on files that nobody named, neither the user nor the module.
+_FOUND: Final = ("the file beside it", "the store's file")
 _MISSING_SPLIT: Final = "split part"  # in what the engine says of them
 _MOST_SOURCES: Final = 100_000
 # A call or a use of a global whose operand the linker filled in: it leaves room for five bytes. A tool that decodes the
@@ -136,6 +138,7 @@ def examine(
         sources=_source_files((path for path in paths if path is not None), Sources(path_maps)),
         links=tuple(_links(module, sources, map_notes)),
         debug_file=fit,
+        unused=tuple(note for note in notes if note.startswith(_FOUND)),
     )
 
 

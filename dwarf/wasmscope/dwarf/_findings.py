@@ -74,6 +74,7 @@ def find(examination: Examination) -> tuple[Finding, ...]:
         _code,
         _dwarf,
         _source_map,
+        _unused,
         _links,
         _names,
         _lines,
@@ -196,6 +197,11 @@ def _source_map(module: Examination) -> Iterator[Finding]:
             if module.build_id is None
             else "say where its debug file is: --debug-path or --debug-file",
         )
+
+
+def _unused(module: Examination) -> Iterator[Finding]:
+    for reason in module.unused:
+        yield _warning("debug-file-unused", reason, "put the debug file of this build there")
 
 
 def _links(module: Examination) -> Iterator[Finding]:

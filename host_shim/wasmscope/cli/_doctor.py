@@ -51,7 +51,7 @@ def doctor_parser() -> Parser:
         "--debug-path",
         metavar="DIR",
         action="append",
-        help="look in this folder for debug files by build id (also: WASMSCOPE_DEBUG_PATH)",
+        help="look in this folder for debug files by build id (default: those in WASMSCOPE_DEBUG_PATH)",
     )
     parser.add_argument("--source-map", metavar="FILE", help="a source map to use")
     parser.add_argument(

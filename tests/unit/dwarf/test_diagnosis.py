@@ -243,6 +243,16 @@ class TestDebugFiles:
         assert str(stored) in found.summary
         assert said(diagnosed(tmp_path / "plain.wasm")) == ["no-debug-info"]
 
+    def test_stale_file_beside(self, tmp_path: Path) -> None:
+        """A debug file of an earlier build that was left beside the module is told of, and not used."""
+        shutil.copy(C / "no-dwarf.wasm", tmp_path / "m.wasm")
+        shutil.copy(C / "O0-dwarf4.wasm", tmp_path / "m.debug.wasm")
+
+        found = diagnosed(tmp_path / "m.wasm")
+
+        assert said(found) == ["no-debug-info", "debug-file-unused", "no-build-id"]
+        assert "another build" in message(found, "debug-file-unused")
+
     def test_link_to_nothing(self, tmp_path: Path) -> None:
         """A link that leads nowhere is the reason that there are no lines."""
         alone = Path(shutil.copy(DERIVED / "external.wasm", tmp_path))
