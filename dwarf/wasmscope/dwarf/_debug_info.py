@@ -217,6 +217,8 @@ def find_debug_info(module: Module, sources: DebugSources, notes: list[str]) -> 
             return found, names or (None if container is module else container)
         if container is not module:
             container.close()
+    for path in split:
+        notes.append(f"the debug file {shown(path)} is not used: no DWARF that fits the module has units elsewhere")
     return None, names
 
 

@@ -180,6 +180,22 @@ class TestSections:
             Module(data)
         assert caught.value.offset == 11
 
+    @pytest.mark.parametrize(
+        ("title", "kept", "shown"),
+        [
+            (".debug_info", 20, ".debug_info"),
+            (".debug_info", 8, "custom"),
+            ("a\nb", 10, "custom"),
+            ("x" * 60, 80, "custom"),
+        ],
+    )
+    def test_cut_off_in_a_custom_section(self, title: str, kept: int, shown: str) -> None:
+        """A custom section that is cut off is called by its own name, if that is there and fit for a line of text."""
+        data = module(b"\0" + leb(5000) + name(title) + bytes(1000))[: len(HEADER) + 3 + kept]
+
+        with pytest.raises(ModuleFormatError, match=f"its {shown} section should have 5,000 bytes"):
+            Module(data)
+
     def test_too_many(self) -> None:
         """A hundred thousand sections are read, and no more: each would take fifty times its bytes."""
         assert len(Module(module(section(1, b"") * 100_000)).sections) == 100_000
