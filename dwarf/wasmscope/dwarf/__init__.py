@@ -2,6 +2,86 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from wasmscope.dwarf._frame import Frame, Origin, Place
 
-__all__ = ["Frame", "Origin", "Place"]
+if TYPE_CHECKING:
+    from wasmscope.dwarf._build_ids import debug_path, store_path
+    from wasmscope.dwarf._debug_split import (
+        SplitModule,
+        add_build_id,
+        content_id,
+        has_dwarf,
+        is_dwarf,
+        split_module,
+        strip_module,
+    )
+    from wasmscope.dwarf._debuginfod import debuginfod_urls
+    from wasmscope.dwarf._engine import EngineLimits
+    from wasmscope.dwarf._health import Health, Verdict, health
+    from wasmscope.dwarf._source_map import Position, SourceMap, read_source_map
+    from wasmscope.dwarf._sources import PathMap, SourceLine, Sources
+    from wasmscope.dwarf._symbolizer import Symbolizer
+
+__all__ = [
+    "EngineLimits",
+    "Frame",
+    "Health",
+    "Origin",
+    "PathMap",
+    "Place",
+    "Position",
+    "SourceLine",
+    "SourceMap",
+    "Sources",
+    "SplitModule",
+    "Symbolizer",
+    "Verdict",
+    "add_build_id",
+    "content_id",
+    "debug_path",
+    "debuginfod_urls",
+    "has_dwarf",
+    "health",
+    "is_dwarf",
+    "read_source_map",
+    "split_module",
+    "store_path",
+    "strip_module",
+]
+
+_LATE: Final = {
+    "EngineLimits": "_engine",
+    "Health": "_health",
+    "PathMap": "_sources",
+    "Position": "_source_map",
+    "SourceLine": "_sources",
+    "SourceMap": "_source_map",
+    "Sources": "_sources",
+    "SplitModule": "_debug_split",
+    "Symbolizer": "_symbolizer",
+    "Verdict": "_health",
+    "add_build_id": "_debug_split",
+    "content_id": "_debug_split",
+    "debug_path": "_build_ids",
+    "debuginfod_urls": "_debuginfod",
+    "has_dwarf": "_debug_split",
+    "health": "_health",
+    "is_dwarf": "_debug_split",
+    "read_source_map": "_source_map",
+    "split_module": "_debug_split",
+    "store_path": "_build_ids",
+    "strip_module": "_debug_split",
+}
+"""What is loaded when it is asked for, by the module that has it."""
+
+
+def __getattr__(name: str) -> object:
+    module = _LATE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value

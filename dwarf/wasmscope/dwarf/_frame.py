@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from wasmscope.wasm import Address
 
@@ -30,8 +30,7 @@ class Origin(Enum):
     """Nobody: there is the function's number and nothing else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One source-level function at a place in the code.
 
     Attributes:
@@ -56,8 +55,7 @@ class Frame:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """An address and what it means.
 
     Attributes:
@@ -65,8 +63,10 @@ class Place:
         code_offset: The same as an offset in the code section's contents; None if it is in no code.
         frames: From the innermost inlined function to the one that has the body; never empty for a place inside a
             function, else empty.
+        note: Why there is no answer, or not the whole one, in a few words; None if nothing is to be said.
     """
 
     address: Address
     code_offset: int | None
     frames: tuple[Frame, ...]
+    note: str | None = None

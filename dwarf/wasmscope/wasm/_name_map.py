@@ -119,12 +119,13 @@ class NameMap(Mapping[int, str]):
                         raise cursor.error("the size of a name does not fit into 32 bits")
                 at += size
                 if at > end:
-                    raise cursor.error(f"a name has {at - end:,} bytes more than there are")
+                    raise IndexError
                 add_index(index)
                 add_offset(begin)
                 cursor.position = at
         except IndexError:
-            raise cursor.error("it ends in the middle of a name") from None
+            where = "before" if cursor.is_at_end else "in the middle of"
+            raise cursor.error(f"it ends {where} a name") from None
 
     def _put_in_order(self) -> None:
         """Put the indices in order, as the specification wants them, and each once."""

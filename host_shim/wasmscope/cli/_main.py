@@ -20,6 +20,8 @@ OpenTelemetry for WebAssembly guests.
 
 commands:
   run [OPTIONS] MODULE [ARGS...]   run a module and show what it logs, measures and traces
+  doctor [OPTIONS] MODULE          say whether a module's debug information can be trusted
+  debug split|strip|add-id         make the module to ship, and the debug information to keep
 
 options:
   -h, --help                       show this, or the help of a command
@@ -42,7 +44,23 @@ def _run(arguments: Sequence[str]) -> int:
     return run(options)
 
 
-_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {"run": _run}
+def _debug(arguments: Sequence[str]) -> int:
+    from wasmscope.cli._debug import debug
+
+    return debug(arguments)
+
+
+def _doctor(arguments: Sequence[str]) -> int:
+    from wasmscope.cli._doctor import doctor
+
+    return doctor(arguments)
+
+
+_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
+    "debug": _debug,
+    "doctor": _doctor,
+    "run": _run,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

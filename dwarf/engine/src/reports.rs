@@ -1,0 +1,122 @@
+//! What is asked for besides addresses: functions, rows, units, and whether all this fits the module.
+
+use gimli::UnitOffset;
+
+use crate::base::{Ledger, NONE};
+use crate::debug::Debug;
+use crate::functions::{fits, visit};
+use crate::ranges::{is_tombstone, mask};
+use crate::tables::Tables;
+
+/// All functions with code, or that had some: low and high (32-bit halves, low half first), text of the name, of the
+/// linkage name, 1 if it was left out by the linker, unit.
+pub fn functions(debug: &Debug, tables: &mut Tables, ledger: &Ledger, out: &mut Vec<u32>) {
+    for number in 0..debug.files[0].units.len() as u32 {
+        let (file_number, unit_number) = debug.full(number);
+        let file = &debug.files[file_number as usize];
+        let unit = &file.units[unit_number as usize];
+        let mask = mask(&unit.unit);
+        visit(file, unit, ledger, |entry, attributes| {
+            let function = debug.name(file_number, unit_number, entry, tables, ledger);
+            let [name, linkage] = tables.functions.rows[function as usize];
+            attributes.each(&file.dwarf, &unit.unit, ledger, |low, high| {
+                let is_dead = is_tombstone(low, mask);
+                let halves = |value: u64| [value as u32, (value >> 32) as u32];
+                let ([a, b], [c, d]) = (halves(low), halves(high));
+                out.extend_from_slice(&[a, b, c, d, name, linkage, is_dead.into(), number]);
+            });
+            true
+        });
+    }
+}
+
+/// The rows of a range of code: address, text of the file, line, column, 1 if it ends a sequence, body.
+pub fn rows(debug: &Debug, low: u32, high: u32, tables: &mut Tables, ledger: &Ledger, out: &mut Vec<u32>) {
+    let mut body = debug.bodies.first_after(low);
+    while body < debug.bodies.len() && debug.bodies.start(body) < high {
+        let described = debug.describe(body, ledger);
+        for row in &described.rows {
+            if (low..high).contains(&row.address) {
+                let file = match described.unit {
+                    Some(unit) if !row.is_end => debug.path(unit, row.file, &mut tables.texts),
+                    _ => 0,
+                };
+                out.extend_from_slice(&[row.address, file, row.line, row.column, row.is_end.into(), body]);
+            }
+        }
+        body += 1;
+    }
+}
+
+/// The units: texts of name, folder and producer, language, version, flags (1: stands for a split part, 2: that was
+/// given), text of the split part's file, its id (two halves), first and last address (`NONE`: none), bytes of entries,
+/// size of addresses.
+pub fn units(debug: &Debug, tables: &mut Tables, ledger: &Ledger, out: &mut Vec<u32>) {
+    let main = &debug.files[0];
+    for (number, unit) in main.units.iter().enumerate() {
+        let (file, full) = debug.full(number as u32);
+        let file = &debug.files[file as usize];
+        let full = &file.units[full as usize];
+        let name = unit.unit.name.or(full.unit.name);
+        let producer = file.text(&full.unit, full.producer).or_else(|| main.text(&unit.unit, unit.producer));
+        let dwo_name = main.text(&unit.unit, unit.dwo_name);
+        let mut text = |value: Option<crate::base::Reader>| {
+            value.map_or(0, |value| tables.texts.number(&value.slice()[..value.len().min(4096)]))
+        };
+        let texts = [text(name), text(unit.unit.comp_dir), text(producer)];
+        let dwo_name = text(dwo_name);
+        let (mut low, mut high) = (NONE, 0);
+        unit.attributes.each(&main.dwarf, &unit.unit, ledger, |from, to| {
+            if from < to && !is_tombstone(from, mask(&unit.unit)) && from < NONE.into() {
+                low = low.min(from as u32);
+                high = high.max(to.min((NONE - 1).into()) as u32);
+            }
+        });
+        let is_split = unit.unit.dwo_id.is_some();
+        let id = unit.unit.dwo_id.map_or(0, |id| id.0);
+        out.extend_from_slice(&texts);
+        out.extend_from_slice(&[
+            full.language as u32,
+            unit.unit.header.version().into(),
+            u32::from(is_split) | u32::from(unit.split.is_some()) << 1,
+            dwo_name,
+            id as u32,
+            (id >> 32) as u32,
+            low,
+            high,
+            (full.end - full.offset) as u32,
+            unit.unit.header.address_size().into(),
+        ]);
+    }
+}
+
+/// How many functions are in the module as it is, how many of them are about a whole body, and how many were left out.
+/// Looks no further when it has seen `enough` of the first kind.
+pub fn match_bodies(debug: &Debug, enough: u32, ledger: &Ledger, out: &mut Vec<u32>) {
+    let (mut live, mut matching, mut dead) = (0, 0, 0);
+    for number in 0..debug.files[0].units.len() as u32 {
+        let (file, unit) = debug.full(number);
+        let file = &debug.files[file as usize];
+        let unit = &file.units[unit as usize];
+        visit(file, unit, ledger, |_: UnitOffset, attributes| {
+            let (mut first, mut last, mut is_dead) = (u64::MAX, 0, false);
+            attributes.each(&file.dwarf, &unit.unit, ledger, |low, high| {
+                is_dead |= is_tombstone(low, mask(&unit.unit));
+                first = first.min(low);
+                last = last.max(high);
+            });
+            if is_dead {
+                dead += 1;
+            } else if first <= last {
+                live += 1;
+                let body = debug.bodies.find_range(first, last);
+                matching += u32::from(body != NONE && fits(body, first as u32, last as u32, &debug.bodies));
+            }
+            live < enough
+        });
+        if live >= enough {
+            break;
+        }
+    }
+    out.extend_from_slice(&[live, matching, dead]);
+}

@@ -1,0 +1,93 @@
+//! What answers are made of, each thing once: texts, functions, frames and chains of frames.
+//!
+//! Tables only grow, so that the host has to fetch only what is new. Number 0 is nothing in each of them.
+
+use std::hash::{Hash, Hasher};
+
+use crate::base::{Map, Mixer};
+
+/// name, linkage name: texts.
+pub type Function = [u32; 2];
+/// function, file (a text), line, column, where the function's code begins (`NONE`: it is inlined).
+pub type Frame = [u32; 5];
+/// frame, the chain of those it was inlined into.
+pub type Chain = [u32; 2];
+
+/// Numbers rows that are equal with the same number.
+pub struct Table<const WIDTH: usize> {
+    pub rows: Vec<[u32; WIDTH]>,
+    numbers: Map<[u32; WIDTH], u32>,
+}
+
+impl<const WIDTH: usize> Table<WIDTH> {
+    fn new() -> Self {
+        Self { rows: vec![[0; WIDTH]], numbers: Map::default() }
+    }
+
+    pub fn number(&mut self, row: [u32; WIDTH]) -> u32 {
+        let rows = &mut self.rows;
+        *self.numbers.entry(row).or_insert_with(|| {
+            rows.push(row);
+            rows.len() as u32 - 1
+        })
+    }
+}
+
+/// Texts one behind the other; those with the same bytes have the same number.
+pub struct Texts {
+    pub bytes: Vec<u8>,
+    /// Where each ends.
+    pub ends: Vec<u32>,
+    /// The last text with a hash, and for each text the one before it with the same hash.
+    heads: Map<u64, u32>,
+    before: Vec<u32>,
+}
+
+impl Texts {
+    fn new() -> Self {
+        Self { bytes: Vec::new(), ends: vec![0], heads: Map::default(), before: vec![0] }
+    }
+
+    pub fn get(&self, number: u32) -> &[u8] {
+        let at = number as usize;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.bytes[start as usize..self.ends[at] as usize]
+    }
+
+    /// The number of a text; 0 of an empty one.
+    pub fn number(&mut self, text: &[u8]) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        let mut mixer = Mixer::default();
+        text.hash(&mut mixer);
+        let hash = mixer.finish();
+        let head = self.heads.get(&hash).copied().unwrap_or(0);
+        let mut at = head;
+        while at != 0 {
+            if self.get(at) == text {
+                return at;
+            }
+            at = self.before[at as usize];
+        }
+        let number = self.ends.len() as u32;
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len() as u32);
+        self.before.push(head);
+        self.heads.insert(hash, number);
+        number
+    }
+}
+
+pub struct Tables {
+    pub texts: Texts,
+    pub functions: Table<2>,
+    pub frames: Table<5>,
+    pub chains: Table<2>,
+}
+
+impl Tables {
+    pub fn new() -> Self {
+        Self { texts: Texts::new(), functions: Table::new(), frames: Table::new(), chains: Table::new() }
+    }
+}
