@@ -2,22 +2,18 @@
 
 use crate::base::{Ledger, Map, NONE};
 use crate::debug::{Debug, Described};
+use crate::functions::Function;
 use crate::lines::Row;
+use crate::scopes::{Scope, Scopes};
 use crate::tables::Tables;
 
 /// More places than this are not remembered at a time.
-const MOST_KEPT: usize = 4_000_000;
-
-/// From which address on which chain is right, in a body.
-struct Places {
-    starts: Vec<u32>,
-    chains: Vec<u32>,
-}
+const MOST_KEPT: usize = 2_000_000;
 
 /// The bodies that were asked for.
 #[derive(Default)]
 pub struct Answers {
-    bodies: Map<u32, Places>,
+    bodies: Map<u32, Body>,
     kept: usize,
 }
 
@@ -31,21 +27,22 @@ impl Answers {
                 continue;
             }
             if !self.bodies.contains_key(&body) {
-                let places = place(&debug.describe(body, ledger), body, debug, tables, ledger);
-                self.kept += places.starts.len() + 16;
+                let made = Body::new(debug.describe(body, ledger), body, debug, ledger);
                 if self.kept > MOST_KEPT {
                     self.bodies.clear();
-                    self.kept = places.starts.len() + 16;
+                    self.kept = 0;
                 }
-                self.bodies.insert(body, places);
+                self.kept += made.starts.len() + made.scopes.all.len() + 16;
+                self.bodies.insert(body, made);
             }
-            let places = &self.bodies[&body];
-            let at = places.starts.partition_point(|start| start <= address);
-            *address = if at == 0 { 0 } else { places.chains[at - 1] };
+            let Some(body) = self.bodies.get_mut(&body) else { continue };
+            let at = body.starts.partition_point(|start| start <= address);
+            *address = if at == 0 { 0 } else { body.chain(at - 1, debug, tables, ledger) };
         }
     }
 }
 
+/// File (as the line table numbers it), line, column.
 #[derive(Clone, Copy, PartialEq)]
 struct Location {
     file: u32,
@@ -61,99 +58,120 @@ impl Location {
     }
 }
 
-struct Builder<'a> {
-    described: &'a Described<'a>,
-    debug: &'a Debug,
-    tables: &'a mut Tables,
-    ledger: &'a Ledger,
-    /// By scope: its function, and the chain of those that it was inlined into. `NONE`: not looked at yet.
+struct Place {
+    scope: u32,
+    location: Location,
+    /// `NONE`: nobody asked yet.
+    chain: u32,
+}
+
+/// Where in a body which frames are right.
+struct Body {
+    starts: Vec<u32>,
+    places: Vec<Place>,
+    scopes: Scopes,
+    function: Option<(u32, Function)>,
+    unit: Option<u32>,
+    /// By scope: its function, and the chain of those that it was inlined into. `NONE`: nobody asked yet.
     functions: Vec<u32>,
     outer: Vec<u32>,
 }
 
-impl Builder<'_> {
-    fn frame(&mut self, scope: u32, location: Location) -> u32 {
-        let function = self.function(scope);
-        let file = match self.described.unit {
-            Some(unit) if location != UNKNOWN => self.debug.path(unit, location.file, &mut self.tables.texts),
-            _ => 0,
-        };
-        let low = if scope == 0 { self.described.entry() } else { NONE };
-        let is_inlined = u32::from(scope != 0);
-        let _ = is_inlined;
-        self.tables.frames.number([function, file, location.line, location.column, low])
+impl Body {
+    fn new(described: Described, body: u32, debug: &Debug, ledger: &Ledger) -> Self {
+        let count = described.scopes.all.len();
+        let (starts, places) = if described.unit.is_some() { divide(&described, body, debug, ledger) } else { Default::default() };
+        Self {
+            starts,
+            places,
+            scopes: described.scopes,
+            function: described.function,
+            unit: described.unit,
+            functions: vec![NONE; count],
+            outer: vec![NONE; count],
+        }
     }
 
-    fn function(&mut self, scope: u32) -> u32 {
+    fn chain(&mut self, at: usize, debug: &Debug, tables: &mut Tables, ledger: &Ledger) -> u32 {
+        let Place { scope, location, chain } = self.places[at];
+        if chain != NONE {
+            return chain;
+        }
+        let around = self.around(scope, debug, tables, ledger);
+        let frame = self.frame(scope, location, debug, tables, ledger);
+        let chain = tables.chains.number([frame, around]);
+        self.places[at].chain = chain;
+        chain
+    }
+
+    /// The chain of what is around a scope.
+    fn around(&mut self, scope: u32, debug: &Debug, tables: &mut Tables, ledger: &Ledger) -> u32 {
+        let mut path = Vec::new();
+        let mut at = scope;
+        while at != 0 && self.outer[at as usize] == NONE {
+            path.push(at);
+            at = self.scopes.all[at as usize].parent;
+        }
+        let mut chain = if at == 0 { 0 } else { self.outer[at as usize] };
+        while let Some(inner) = path.pop() {
+            let call = &self.scopes.all[inner as usize];
+            let (parent, location) = (call.parent, call.location());
+            let frame = self.frame(parent, location, debug, tables, ledger);
+            chain = tables.chains.number([frame, chain]);
+            self.outer[inner as usize] = chain;
+        }
+        chain
+    }
+
+    fn frame(&mut self, scope: u32, location: Location, debug: &Debug, tables: &mut Tables, ledger: &Ledger) -> u32 {
+        let function = self.named(scope, debug, tables, ledger);
+        let file = match self.unit {
+            Some(unit) if location != UNKNOWN => debug.path(unit, location.file, &mut tables.texts),
+            _ => 0,
+        };
+        let low = match &self.function {
+            Some((_, function)) if scope == 0 => function.low,
+            None => NONE - 1,
+            Some(_) => NONE,
+        };
+        tables.frames.number([function, file, location.line, location.column, low])
+    }
+
+    /// The function that a scope is a call of.
+    fn named(&mut self, scope: u32, debug: &Debug, tables: &mut Tables, ledger: &Ledger) -> u32 {
         let known = self.functions[scope as usize];
         if known != NONE {
             return known;
         }
-        let found = match self.described.function {
-            Some((file, ..)) => {
-                let Scope { entry, unit } = Scope::of(self.described, scope);
-                self.debug.name(file, unit, entry, self.tables, self.ledger)
+        let found = match self.function {
+            Some((file, _)) => {
+                let scope = &self.scopes.all[scope as usize];
+                debug.name(file, scope.unit, scope.entry, tables, ledger)
             }
             None => 0,
         };
         self.functions[scope as usize] = found;
         found
     }
-
-    /// The chain of what is around a scope.
-    fn around(&mut self, scope: u32) -> u32 {
-        let mut path = Vec::new();
-        let mut at = scope;
-        while at != 0 && self.outer[at as usize] == NONE {
-            path.push(at);
-            at = self.described.scopes.all[at as usize].parent;
-        }
-        let mut chain = if at == 0 { 0 } else { self.outer[at as usize] };
-        while let Some(inner) = path.pop() {
-            let call = &self.described.scopes.all[inner as usize];
-            let location = Location { file: call.file, line: call.line, column: call.column };
-            let frame = self.frame(call.parent, location);
-            chain = self.tables.chains.number([frame, chain]);
-            self.outer[inner as usize] = chain;
-        }
-        chain
-    }
-
-    fn chain(&mut self, scope: u32, location: Location) -> u32 {
-        let around = self.around(scope);
-        let frame = self.frame(scope, location);
-        self.tables.chains.number([frame, around])
-    }
-}
-
-struct Scope {
-    entry: gimli::UnitOffset,
-    unit: u32,
 }
 
 impl Scope {
-    fn of(described: &Described<'_>, scope: u32) -> Self {
-        let scope = &described.scopes.all[scope as usize];
-        Self { entry: scope.entry, unit: scope.unit }
+    /// Where the call is written.
+    fn location(&self) -> Location {
+        Location { file: self.file, line: self.line, column: self.column }
     }
 }
 
-/// Work out all that is known about a body.
-fn place(described: &Described<'_>, body: u32, debug: &Debug, tables: &mut Tables, ledger: &Ledger) -> Places {
-    let mut places = Places { starts: Vec::new(), chains: Vec::new() };
-    if described.unit.is_none() {
-        return places;
-    }
-    let count = described.scopes.all.len();
-    let mut builder =
-        Builder { described, debug, tables, ledger, functions: vec![NONE; count], outer: vec![NONE; count] };
+/// Divide a body into places with the same frames.
+fn divide(described: &Described, body: u32, debug: &Debug, ledger: &Ledger) -> (Vec<u32>, Vec<Place>) {
     let (rows, scopes) = (&described.rows, &described.scopes);
+    let mut starts = Vec::with_capacity(rows.len() + scopes.starts.len());
+    let mut places: Vec<Place> = Vec::with_capacity(rows.len() + scopes.starts.len());
     let mut nearest = Nearest::new(described);
     // The number of rows, and of places of scopes, that begin at or before the address at hand.
     let (mut row, mut owner) = (0, 0);
     let mut address = debug.bodies.start(body);
-    let mut last = (NONE, UNKNOWN, 0);
-    while address < debug.bodies.end(body) {
+    while address < debug.bodies.end(body) && ledger.spend(8) {
         // Of rows at the same address, the last counts; those before it were overruled.
         while rows.get(row).is_some_and(|next| next.address <= address) {
             row += 1;
@@ -163,26 +181,20 @@ fn place(described: &Described<'_>, body: u32, debug: &Debug, tables: &mut Table
         }
         let scope = scopes.owners[owner - 1];
         let location = nearest.location(row, scope);
-        if (scope, location) != (last.0, last.1) || places.starts.is_empty() {
-            last = (scope, location, builder.chain(scope, location));
-            if places.chains.last() != Some(&last.2) {
-                places.starts.push(address);
-                places.chains.push(last.2);
-            }
-        }
-        if !ledger.spend(8) {
-            break;
+        if places.last().is_none_or(|last| last.scope != scope || last.location != location) {
+            starts.push(address);
+            places.push(Place { scope, location, chain: NONE });
         }
         let next_row = rows.get(row).map_or(NONE, |next| next.address);
         let next_owner = scopes.starts.get(owner).copied().unwrap_or(NONE);
         address = next_row.min(next_owner);
     }
-    places
+    (starts, places)
 }
 
 /// Finds a line where the row has none: compilers write line 0 for code that they made up or merged.
 struct Nearest<'a> {
-    described: &'a Described<'a>,
+    described: &'a Described,
     /// The last lines that were met, by scope; for a scope around others, the line of the call.
     seen: Vec<Location>,
     any: Location,
@@ -190,7 +202,7 @@ struct Nearest<'a> {
 }
 
 impl<'a> Nearest<'a> {
-    fn new(described: &'a Described<'a>) -> Self {
+    fn new(described: &'a Described) -> Self {
         Self { described, seen: vec![UNKNOWN; described.scopes.all.len()], any: UNKNOWN, rows: 0 }
     }
 
@@ -230,7 +242,7 @@ impl<'a> Nearest<'a> {
                 return;
             }
             if call.line != 0 {
-                location = Location { file: call.file, line: call.line, column: call.column };
+                location = call.location();
             }
             scope = call.parent;
         }

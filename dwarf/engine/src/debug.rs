@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use gimli::{Dwarf, DwarfPackage, EndianSlice, LittleEndian, SectionId, UnitOffset};
 
-use crate::base::{Ledger, Map, NONE, Problem, Reader};
+use crate::base::{Ledger, Map, Problem, Reader};
 use crate::bodies::Bodies;
 use crate::functions::{Function, Functions};
 use crate::lines::{Lines, Row};
 use crate::names::Names;
 use crate::scopes::Scopes;
 use crate::tables::{Tables, Texts};
-use crate::units::{File, UnitEntry};
+use crate::units::File;
 
 /// The sections that are read, by the numbers that the host knows them by (`_engine.py`).
 pub const SECTIONS: [SectionId; 12] = [
@@ -51,12 +51,13 @@ pub struct Debug {
 }
 
 /// Rows and inlined calls of a body, and where they come from.
-pub struct Described<'a> {
-    pub function: Option<(u32, u32, Function)>,
+pub struct Described {
+    /// The function, and the file with its entry.
+    pub function: Option<(u32, Function)>,
     pub rows: Vec<Row>,
     pub scopes: Scopes,
-    /// File and unit that the rows are of, and that the numbers of files are of.
-    pub unit: Option<(&'a File, &'a UnitEntry)>,
+    /// The unit of the module that all this is of.
+    pub unit: Option<u32>,
 }
 
 impl Debug {
@@ -205,8 +206,7 @@ impl Debug {
     }
 
     /// Gather what is known about a body.
-    pub fn describe(&self, body: u32, ledger: &Ledger) -> Described<'_> {
-        let main = &self.files[0];
+    pub fn describe(&self, body: u32, ledger: &Ledger) -> Described {
         let candidates = self.candidates(body, ledger);
         let mut best: Option<(bool, u32, u32, u32, Function)> = None;
         for &number in &candidates {
@@ -237,17 +237,19 @@ impl Debug {
             ),
             None => Scopes::none(body, &self.bodies),
         };
-        let unit = of_function.or(lines.map(|found| found.0)).map(|number| (main, &main.units[number as usize]));
+        let unit = of_function.or(lines.map(|found| found.0));
         Described {
-            function: best.map(|(_, _, file, unit, function)| (file, unit, function)),
+            function: best.map(|(_, _, file, _, function)| (file, function)),
             rows: lines.map_or(Vec::new(), |(_, lines)| lines.rows(body, &self.bodies, ledger)),
             scopes,
             unit,
         }
     }
 
-    /// The path of a file that a unit's line table numbers.
-    pub fn path(&self, (main, unit): (&File, &UnitEntry), file: u32, texts: &mut Texts) -> u32 {
+    /// The path of a file that the line table of a unit numbers.
+    pub fn path(&self, unit: u32, file: u32, texts: &mut Texts) -> u32 {
+        let main = &self.files[0];
+        let unit = &main.units[unit as usize];
         match unit.lines.get() {
             Some(Some(lines)) => lines.path(file, &main.dwarf, &unit.unit, texts),
             _ => 0,
@@ -256,11 +258,5 @@ impl Debug {
 
     pub fn name(&self, file: u32, unit: u32, entry: UnitOffset, tables: &mut Tables, ledger: &Ledger) -> u32 {
         self.names.function(&self.files, file, unit, entry, tables, ledger)
-    }
-}
-
-impl Described<'_> {
-    pub fn entry(&self) -> u32 {
-        self.function.map_or(NONE, |(_, _, function)| function.low)
     }
 }

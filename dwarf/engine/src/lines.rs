@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use gimli::{DebugLineOffset, Dwarf, LineProgramHeader, Reader as _};
+use gimli::{DebugLineOffset, Dwarf, LineProgramHeader};
 
 use crate::base::{Ledger, Map, NONE, Problem, Reader};
 use crate::bodies::Bodies;
@@ -46,15 +46,30 @@ pub struct Lines {
     program: &'static [u8],
     lengths: &'static [u8],
     mask: u64,
+    /// The first special operation, what each adds to address and line, and what one step of the address is.
+    base: u8,
+    specials: Box<[(u16, i16); 256]>,
+    unit_bytes: u64,
     runs: Vec<Run>,
     /// Texts of files, by number in the table.
     paths: RefCell<Map<u32, u32>>,
 }
 
+/// What each special operation adds to address and line. (255 stands for "add to the address what 255 would", too.)
+fn specials(header: &LineProgramHeader<Reader>) -> Box<[(u16, i16); 256]> {
+    let mut made = Box::new([(0, 0); 256]);
+    let (base, range) = (header.opcode_base(), header.line_range().max(1));
+    for (opcode, special) in made.iter_mut().enumerate().skip(base.into()) {
+        let adjusted = opcode as u8 - base;
+        let bytes = u16::from(adjusted / range) * u16::from(header.minimum_instruction_length());
+        *special = (bytes, i16::from(header.line_base()) + i16::from(adjusted % range));
+    }
+    made
+}
+
 enum Step {
     Row,
     End,
-    Other,
     Stop,
 }
 
@@ -76,6 +91,9 @@ impl Lines {
         let mut lines = Self {
             program: header.raw_program_buf().slice(),
             lengths: header.standard_opcode_lengths().slice(),
+            base: header.opcode_base(),
+            specials: specials(&header),
+            unit_bytes: header.minimum_instruction_length().into(),
             mask: if size == 8 { u64::MAX } else { u32::MAX.into() },
             runs: Vec::new(),
             paths: RefCell::default(),
@@ -91,18 +109,17 @@ impl Lines {
 
     fn find_runs(&self, bodies: &Bodies, ledger: &Ledger) -> Vec<Run> {
         let mut runs = Vec::new();
+        if !ledger.spend(self.program.len() as u64 / 2) {
+            return runs;
+        }
         let mut machine = Machine::new(self, 0, self.start());
         let (mut low, mut high) = (0, 0);
         // Where the row at hand began, which is behind the last row.
         let mut before = (0, machine.state);
         loop {
             match machine.step() {
-                Step::Other => continue,
                 Step::Stop => break,
                 step => {
-                    if !ledger.spend(1) {
-                        break;
-                    }
                     let address = machine.state.address;
                     if !machine.is_dead && matches!(step, Step::Row) && !(low..high).contains(&address) {
                         let body = if address < bodies.limit().into() { bodies.find(address as u32) } else { NONE };
@@ -145,8 +162,7 @@ impl Lines {
             let mut last = low as u32;
             loop {
                 let is_row = match machine.step() {
-                    Step::Other => continue,
-                    Step::Row => true,
+                        Step::Row => true,
                     Step::End | Step::Stop => false,
                 };
                 let State { address, file, line, column } = machine.state;
@@ -233,19 +249,21 @@ impl<'a> Machine<'a> {
         Self { lines, at, state, is_broken: false, is_dead: false }
     }
 
-    #[inline]
+    #[inline(always)]
     fn byte(&mut self) -> Option<u8> {
         let byte = *self.lines.program.get(self.at)?;
         self.at += 1;
         Some(byte)
     }
 
-    #[inline]
+    #[inline(always)]
     fn unsigned(&mut self) -> Option<u64> {
         let first = self.byte()?;
-        if first < 0x80 {
-            return Some(first.into());
-        }
+        if first < 0x80 { Some(first.into()) } else { self.long(first) }
+    }
+
+    #[inline(never)]
+    fn long(&mut self, first: u8) -> Option<u64> {
         let mut value = u64::from(first & 0x7f);
         let mut shift = 7;
         loop {
@@ -260,114 +278,98 @@ impl<'a> Machine<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn signed(&mut self) -> Option<i64> {
-        let (mut value, mut shift) = (0i64, 0u32);
-        loop {
-            let byte = self.byte()?;
-            if shift < 64 {
-                value |= i64::from(byte & 0x7f) << shift;
-            }
-            shift += 7;
-            if byte < 0x80 {
-                if shift < 64 && byte & 0x40 != 0 {
-                    value |= -1 << shift;
-                }
-                return Some(value);
-            }
-        }
+        let start = self.at;
+        let value = self.unsigned()?;
+        let bits = 7 * (self.at - start) as u32;
+        // The last byte's second bit is the sign.
+        Some(if bits < 64 { ((value << (64 - bits)) as i64) >> (64 - bits) } else { value as i64 })
     }
 
-    #[inline]
-    fn advance(&mut self, operations: u64) {
-        let bytes = operations.wrapping_mul(self.lines.header.minimum_instruction_length().into());
+    #[inline(always)]
+    fn advance(&mut self, bytes: u64) {
         self.state.address = self.state.address.wrapping_add(bytes) & self.lines.mask;
     }
 
+    /// Run up to the next row, a sequence's end or the end of the program.
+    #[inline(always)]
     fn step(&mut self) -> Step {
-        if self.at >= self.lines.program.len() {
-            return Step::Stop;
-        }
-        let step = self.execute();
-        step.unwrap_or_else(|| {
-            self.is_broken = true;
+        self.execute().unwrap_or_else(|| {
+            self.is_broken = self.at < self.lines.program.len() || self.is_broken;
             self.at = self.lines.program.len();
             Step::Stop
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn execute(&mut self) -> Option<Step> {
-        let header = &self.lines.header;
-        let (base, range) = (header.opcode_base(), header.line_range());
-        let opcode = self.byte()?;
-        if opcode >= base {
-            let adjusted = opcode - base;
-            if range == 0 {
-                return None;
+        loop {
+            if self.at >= self.lines.program.len() {
+                return Some(Step::Stop);
             }
-            self.state.line = self.state.line.wrapping_add_signed((header.line_base() as i32) + i32::from(adjusted % range));
-            self.advance((adjusted / range).into());
-            return Some(Step::Row);
-        }
-        match opcode {
-            0 => return self.extended(),
-            1 => return Some(Step::Row),
-            2 => {
-                let operations = self.unsigned()?;
-                self.advance(operations);
+            let opcode = self.byte()?;
+            if opcode >= self.lines.base {
+                let (bytes, lines) = self.lines.specials[usize::from(opcode)];
+                self.state.line = self.state.line.wrapping_add_signed(lines.into());
+                self.advance(bytes.into());
+                return Some(Step::Row);
             }
-            3 => {
-                let by = self.signed()?;
-                self.state.line = self.state.line.wrapping_add(by as u32);
-            }
-            4 => self.state.file = clamp(self.unsigned()?),
-            5 => self.state.column = clamp(self.unsigned()?),
-            6 | 7 | 10 | 11 => {}
-            8 => {
-                if range == 0 {
-                    return None;
+            match opcode {
+                0 => {
+                    if self.extended()? {
+                        return Some(Step::End);
+                    }
                 }
-                self.advance(((255 - base) / range).into());
-            }
-            9 => {
-                let low = self.byte()?;
-                let high = self.byte()?;
-                self.state.address = self.state.address.wrapping_add(u16::from_le_bytes([low, high]).into()) & self.lines.mask;
-            }
-            12 => {
-                self.unsigned()?;
-            }
-            other => {
-                for _ in 0..*self.lines.lengths.get(usize::from(other) - 1)? {
+                1 => return Some(Step::Row),
+                2 => {
+                    let operations = self.unsigned()?;
+                    self.advance(operations.wrapping_mul(self.lines.unit_bytes));
+                }
+                3 => {
+                    let by = self.signed()?;
+                    self.state.line = self.state.line.wrapping_add(by as u32);
+                }
+                4 => self.state.file = clamp(self.unsigned()?),
+                5 => self.state.column = clamp(self.unsigned()?),
+                6 | 7 | 10 | 11 => {}
+                8 => self.advance(self.lines.specials[255].0.into()),
+                9 => {
+                    let low = self.byte()?;
+                    let high = self.byte()?;
+                    self.advance(u16::from_le_bytes([low, high]).into());
+                }
+                12 => {
                     self.unsigned()?;
                 }
+                other => {
+                    for _ in 0..*self.lines.lengths.get(usize::from(other) - 1)? {
+                        self.unsigned()?;
+                    }
+                }
             }
         }
-        Some(Step::Other)
     }
 
-    fn extended(&mut self) -> Option<Step> {
+    /// Run an extended operation; true if it ends the sequence.
+    #[inline(never)]
+    fn extended(&mut self) -> Option<bool> {
         let length = usize::try_from(self.unsigned()?).ok()?;
         let end = self.at.checked_add(length).filter(|&end| end <= self.lines.program.len())?;
         if length == 0 {
-            return Some(Step::Other);
+            return Some(false);
         }
-        let step = match self.byte()? {
-            1 => Step::End,
-            2 => {
-                let mut word = [0; 8];
-                let bytes = &self.lines.program[self.at..end];
-                let size = bytes.len().min(8);
-                word[..size].copy_from_slice(&bytes[..size]);
-                self.state.address = u64::from_le_bytes(word) & self.lines.mask;
-                self.is_dead = is_tombstone(self.state.address, self.lines.mask);
-                Step::Other
-            }
-            _ => Step::Other,
-        };
+        let code = self.byte()?;
+        if code == 2 {
+            let mut word = [0; 8];
+            let bytes = &self.lines.program[self.at..end];
+            let size = bytes.len().min(8);
+            word[..size].copy_from_slice(&bytes[..size]);
+            self.state.address = u64::from_le_bytes(word) & self.lines.mask;
+            self.is_dead = is_tombstone(self.state.address, self.lines.mask);
+        }
         self.at = end;
-        Some(step)
+        Some(code == 1)
     }
 }
 

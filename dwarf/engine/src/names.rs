@@ -13,8 +13,6 @@ use crate::units::{File, UnitEntry};
 const STEPS: u32 = 16;
 /// Longer names are cut, and demangled ones are given up: a name of a few bytes can stand for gigabytes.
 const LONGEST_NAME: usize = 16 * 1024;
-// https://dwarfstd.org/languages.html
-const ZIG: u64 = 0x27;
 
 /// Functions by file and place of their entry in .debug_info.
 #[derive(Default)]
@@ -24,7 +22,7 @@ pub struct Names(RefCell<Map<(u32, usize), u32>>);
 struct Found {
     name: Option<Reader>,
     linkage: Option<Reader>,
-    language: u64,
+    is_zig: bool,
 }
 
 impl Names {
@@ -56,7 +54,7 @@ fn number(found: Found, tables: &mut Tables, ledger: &Ledger) -> u32 {
     let readable = match &demangled {
         Some(text) => text.as_bytes(),
         // Zig's linkage names are not mangled, and say which namespace a function is in.
-        None if name.is_empty() || (found.language == ZIG && !linkage.is_empty()) => linkage,
+        None if name.is_empty() || (found.is_zig && !linkage.is_empty()) => linkage,
         None => name,
     };
     if readable.is_empty() {
@@ -72,7 +70,7 @@ fn find(file: &File, unit: u32, entry: UnitOffset, ledger: &Ledger) -> Found {
     let (mut number, mut offset) = (unit, entry);
     for _ in 0..STEPS {
         let unit = &file.units[number as usize];
-        found.language = unit.language;
+        found.is_zig |= is_zig(file, unit);
         let Ok(next) = read(file, unit, offset, &mut found) else {
             ledger.note(Problem::Reference);
             return found;
@@ -90,6 +88,11 @@ fn find(file: &File, unit: u32, entry: UnitOffset, ledger: &Ledger) -> Found {
     }
     ledger.note(Problem::Reference);
     found
+}
+
+/// Its compiler says that its language is C.
+fn is_zig(file: &File, unit: &UnitEntry) -> bool {
+    file.text(&unit.unit, unit.producer).is_some_and(|producer| producer.slice().starts_with(b"zig "))
 }
 
 /// Read the names that an entry has, and where it refers to.

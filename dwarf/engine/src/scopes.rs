@@ -81,17 +81,6 @@ impl Scopes {
         }
         Self { all, starts, owners }
     }
-
-    /// Whether a scope is another one or lies in it.
-    pub fn is_in(&self, mut scope: u32, outer: u32) -> bool {
-        while scope != outer {
-            scope = self.all[scope as usize].parent;
-            if scope == NONE {
-                return false;
-            }
-        }
-        true
-    }
 }
 
 fn next_free(free: &mut [u32], at: u32) -> u32 {

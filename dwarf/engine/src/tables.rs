@@ -6,13 +6,6 @@ use std::hash::{Hash, Hasher};
 
 use crate::base::{Map, Mixer};
 
-/// name, linkage name: texts.
-pub type Function = [u32; 2];
-/// function, file (a text), line, column, where the function's code begins (`NONE`: it is inlined).
-pub type Frame = [u32; 5];
-/// frame, the chain of those it was inlined into.
-pub type Chain = [u32; 2];
-
 /// Numbers rows that are equal with the same number.
 pub struct Table<const WIDTH: usize> {
     pub rows: Vec<[u32; WIDTH]>,
@@ -81,8 +74,12 @@ impl Texts {
 
 pub struct Tables {
     pub texts: Texts,
+    /// Name, linkage name: texts.
     pub functions: Table<2>,
+    /// Function, file (a text), line, column, where the function's code begins (`NONE`: it is inlined, `NONE` - 1:
+    /// it is not known).
     pub frames: Table<5>,
+    /// Frame, the chain of those that it was inlined into.
     pub chains: Table<2>,
 }
 

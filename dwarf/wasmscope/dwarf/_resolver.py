@@ -29,7 +29,8 @@ class Resolver:
 
     Attributes:
         module: The module that is executed.
-        notes: What people should know about the answers.
+        notes: What people should know about the answers: a line each time that something is found and not used.
+        problems: What is broken in the DWARF that is used, as far as it was met.
         names: What its functions are called without debug information.
     """
 
@@ -43,6 +44,7 @@ class Resolver:
         """
         self.module = module
         self.notes: list[str] = []
+        self.problems: tuple[str, ...] = ()
         self.names = FunctionNames(module, self.notes)
         self._sources = sources
         self._given_map = source_map
@@ -84,6 +86,8 @@ class Resolver:
         """
         code, bodies = self.module.code, self._bodies
         if code is None or bodies is None:
+            if code is None:
+                self.notes.append("it has no code; if it is a debug file, name the module that is executed, too")
             return [Place(a, None, *self._nowhere(a)) for a in addresses]
         base, starts, ends, first = code.offset, bodies.starts, bodies.ends, bodies.first_function
         # Of each address the number of its body, or -1; and the offsets of those in a body.
@@ -147,11 +151,11 @@ class Resolver:
         if not offsets or self.info is None:
             return None
         try:
-            return self.info.lookup(offsets)
+            answers = self.info.lookup(offsets)
+            self.problems = self.info.engine.problems
+            return answers
         except (DebugInfoError, ModuleFormatError) as error:
-            note = f"the DWARF cannot be read: {error}"
-            if note not in self.notes:
-                self.notes.append(note)
+            self.problems = (f"no answer: {error}",)
             return None
 
     def _from_dwarf(self, chain: tuple[EngineFrame, ...], function: int) -> tuple[Frame, ...]:

@@ -226,11 +226,13 @@ class Symbolizer:
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know about the answers so far: what was found and not used, and why. One line each."""
-        if self._component is None:
-            return tuple(dict.fromkeys(self._resolvers[0].notes))
-        return tuple(
-            dict.fromkeys(f"module {number}: {note}" for number, r in enumerate(self._resolvers) for note in r.notes)
-        )
+        found = [
+            (number, note)
+            for number, resolver in enumerate(self._resolvers)
+            for note in (*resolver.notes, *(f"in the DWARF: {problem}" for problem in resolver.problems))
+        ]
+        is_one = self._component is None
+        return tuple(dict.fromkeys(note if is_one else f"module {number}: {note}" for number, note in found))
 
     # --- its life ---
 
