@@ -54,13 +54,14 @@ def entry_ranges(entry: Entry, *, most: int = _MAX_ITEMS) -> tuple[tuple[int, in
         high = unit.address(value)
         if high is None and isinstance(value.raw, int):
             high = low + value.raw
+        high = high and min(high, _largest(unit))
         return () if high is None or _is_tombstone(unit, low) or low >= high else ((low, high),)
     ranges = entry.attributes.get(At.RANGES)
     if ranges is None:
         return ()
     offset = unit.list_offset(ranges)
     if offset is None:
-        return ()
+        raise _cut_off(".debug_rnglists", unit)
     read = _read_5 if unit.sizes.version >= 5 else _read_4
     return tuple(
         (low, high) for low, high, _ in read(unit, offset, False, most) if low is not None and high is not None
@@ -81,7 +82,7 @@ def read_locations(unit: Unit, value: Value) -> tuple[_Item, ...]:
     """
     offset = unit.list_offset(value)
     if offset is None:
-        return ()
+        raise _cut_off(".debug_loclists", unit)
     read = _read_5 if unit.sizes.version >= 5 else _read_4
     return tuple(read(unit, offset, True, _MAX_ITEMS))
 
@@ -128,7 +129,7 @@ def _read_4(unit: Unit, at: int, has_expressions: bool, most: int) -> Iterator[_
                 raise _cut_off(name, unit)
         # -1 twice: what some tools write for code that was left out, where -2 is right.
         if low < high and low < largest - 1 and not _is_tombstone(unit, base + low):
-            yield base + low, base + high, expression
+            yield base + low, min(base + high, largest), expression
     raise _too_many(name, unit, most)
 
 
@@ -181,7 +182,7 @@ def _read_5(unit: Unit, at: int, has_expressions: bool, most: int) -> Iterator[_
             if kind == _DEFAULT_LOCATION:
                 yield None, None, expression
             elif low is not None and high is not None and low < high and not _is_tombstone(unit, low):
-                yield low, high, expression
+                yield low, min(high, _largest(unit)), expression
     except IndexError:
         raise _cut_off(name, unit) from None
     raise _too_many(name, unit, most)

@@ -8,9 +8,11 @@ with Module.open("app.wasm") as module:
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from wasmscope.dwarf._dwarf_codes import At, Form, Tag
@@ -104,20 +106,32 @@ class DebugVariables:
         """Find the function of a body, or, without a body, the one that covers a place."""
         if self._coverage is None:
             self._coverage = _Coverage(self._dwarf)
+        fallback: tuple[Unit, int] | None = None
+        split: str | None = None
         for number in self._coverage.units(low, high):
             unit = self._dwarf.units[number]
-            position = self._position(number, unit, low, high, is_body=function_index is not None)
-            if position is not None:
-                return _Reader(self, unit, function_index).function(position)
-            split = unit.top.text(At.DWO_NAME) or unit.top.text(At.GNU_DWO_NAME)
-            if split is not None:
-                raise DebugInfoError(
-                    f"what is known about this function's variables is in {split} (split DWARF), which is not read; "
-                    "build without -gsplit-dwarf"
-                )
+            found = self._best(number, unit, low, high, is_body=function_index is not None)
+            if found is not None:
+                position, is_exact = found
+                if is_exact:
+                    return _Reader(self, unit, function_index).function(position)
+                fallback = fallback or (unit, position)
+            split = split or unit.top.text(At.DWO_NAME) or unit.top.text(At.GNU_DWO_NAME)
+        if fallback is not None:
+            return _Reader(self, fallback[0], function_index).function(fallback[1])
+        if split is not None:
+            raise DebugInfoError(
+                f"what is known about this function's variables is in {split} (split DWARF), which is not read; "
+                "build without -gsplit-dwarf"
+            )
         return None
 
-    def _position(self, number: int, unit: Unit, low: int, high: int, *, is_body: bool) -> int | None:
+    def _best(self, number: int, unit: Unit, low: int, high: int, *, is_body: bool) -> tuple[int, bool] | None:
+        """Find the function in a unit that fits best, and whether it does exactly.
+
+        The linker has the ranges of all copies of a function point to the one that it kept: of an inline function in
+        C++, they are all the same; of a weak one that was replaced, they are of the wrong size.
+        """
         if self._forgotten != self._dwarf.forgotten:
             self._forgotten = self._dwarf.forgotten
             self._functions.clear()
@@ -125,13 +139,19 @@ class DebugVariables:
         functions = self._functions.get(number)
         if functions is None:
             functions = self._functions[number] = sorted(_functions(unit))
-        at = bisect_right(functions, high - 1, key=lambda each: each[0]) - 1
-        if at < 0:
-            return None
-        first, after, position = functions[at]
-        # A range that reaches into another body is stale, or was put together wrongly.
-        fits = low <= first and after <= high if is_body else first <= low < after
-        return position if fits else None
+        best: tuple[int, bool] | None = None
+        for at in range(bisect_right(functions, high - 1, key=lambda each: each[0]) - 1, -1, -1):
+            first, after, position = functions[at]
+            # A range that reaches into another body is stale, or was put together wrongly.
+            if is_body and low <= first and after <= high:
+                if after == high:
+                    return position, True
+                best = best or (position, False)
+            elif not is_body and first <= low < after:
+                return position, True
+            if first < low:
+                break
+        return best
 
     # --- what readers share ---
 
@@ -163,18 +183,24 @@ class _Coverage:
             try:
                 found = entry_ranges(unit.top, most=_MAX_UNIT_RANGES - len(ranges))
             except DebugInfoError:
-                # Its list of ranges is cut off: its functions have to be looked at.
+                # Its list of ranges is missing or cut off: its functions have to be looked at.
                 self._unknown.append(number)
             else:
                 ranges.extend((low, high, number) for low, high in found)
         self._ranges = sorted(ranges)
+        # The furthest end so far: where it is not behind a place, nothing before covers that.
+        self._ends = array("Q", accumulate((high for _, high, _ in self._ranges), max))
 
     def units(self, low: int, high: int) -> Iterator[int]:
-        """Go over the units that may have a body's code, each once."""
-        at = bisect_right(self._ranges, high - 1, key=lambda each: each[0]) - 1
-        # The last one that begins before the body's end has it, unless ranges overlap, which is wrong.
-        if at >= 0 and self._ranges[at][1] > low:
-            yield self._ranges[at][2]
+        """Go over the units that may have code between two places, each once."""
+        seen: set[int] = set()
+        for at in range(bisect_right(self._ranges, high - 1, key=lambda each: each[0]) - 1, -1, -1):
+            if self._ends[at] <= low:
+                break
+            _, after, number = self._ranges[at]
+            if after > low and number not in seen:
+                seen.add(number)
+                yield number
         yield from self._unknown
 
 
