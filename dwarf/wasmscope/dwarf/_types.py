@@ -185,15 +185,17 @@ class _Speller:
                     return _join(qualifiers, f"[{'; '.join((self.spell(entry.target(At.TYPE)), *counts))}]", "")
                 declarator = _enclosed(declarator) + "".join(f"[{count}]" for count in counts)
             elif tag == Tag.SUBROUTINE_TYPE:
-                declarator = f"{_enclosed(declarator)}({self._parameters(entry)})"
+                declarator = _enclosed(declarator) + self._parameters(entry)
             else:
                 return _join(qualifiers, _base(entry, None, language), declarator)
             entry = _next(entry)
         return _join(qualifiers, "…", declarator)
 
     def _parameters(self, entry: Entry) -> str:
+        """Spell what is between a function type's parentheses, and what is behind them."""
         position = entry.unit.position(entry.offset)
         names: list[str] = []
+        behind = ""
         for child in () if position is None else entry.unit.children(position):
             if self._steps_left <= 0:
                 names.append("…")
@@ -201,11 +203,15 @@ class _Speller:
             parameter = entry.unit.entry(child)
             if parameter.tag == Tag.UNSPECIFIED_PARAMETERS:
                 names.append("...")
-            elif parameter.tag == Tag.FORMAL_PARAMETER and At.ARTIFICIAL not in parameter.attributes:
+            elif parameter.tag == Tag.FORMAL_PARAMETER and At.ARTIFICIAL in parameter.attributes:
+                this = parameter.target(At.TYPE)
+                to = None if this is None else _next(this)
+                behind = f" {_QUALIFIERS[Tag(to.tag)]}" if to is not None and to.tag in _QUALIFIERS else ""
+            elif parameter.tag == Tag.FORMAL_PARAMETER:
                 names.append(self.spell(parameter.target(At.TYPE)))
         if not names and self._language is Language.C and At.PROTOTYPED in entry.attributes:
-            return "void"
-        return ", ".join(names)
+            names.append("void")
+        return f"({', '.join(names)}){behind}"
 
 
 def _next(entry: Entry) -> Entry | None:
@@ -213,14 +219,19 @@ def _next(entry: Entry) -> Entry | None:
 
 
 def _join(qualifiers: list[str], base: str, declarator: str) -> str:
-    words = " ".join((*reversed(qualifiers), base))
+    words = " ".join((*_ordered(qualifiers), base))
     if not declarator:
         return words
     return f"{words}{'' if declarator.startswith('[') else ' '}{declarator}"
 
 
+def _ordered(qualifiers: list[str]) -> list[str]:
+    """Sort as most people write them: ``const volatile``."""
+    return [word for word in _QUALIFIERS.values() if word in qualifiers]
+
+
 def _pointer(mark: str, qualifiers: list[str], declarator: str) -> str:
-    mark += " ".join(reversed(qualifiers))
+    mark += " ".join(_ordered(qualifiers))
     # `*const *`, but `**` and `*&`.
     return mark + (" " if qualifiers and declarator[:1] in "*&" and declarator else "") + declarator
 
@@ -270,6 +281,11 @@ def _size(start: Entry) -> int | None:
         size = entry.number(At.BYTE_SIZE)
         if size is None and entry.tag in _POINTERS:
             size = entry.unit.sizes.address
+        elif size is None and entry.tag == Tag.PTR_TO_MEMBER_TYPE:
+            # To a function: its address, and what to add to the object's.
+            # https://itanium-cxx-abi.github.io/cxx-abi/abi.html#member-pointers
+            to = _next(entry)
+            size = entry.unit.sizes.address * (2 if to is not None and to.tag == Tag.SUBROUTINE_TYPE else 1)
         if size is not None:
             return size * factor if size * factor < _MAX_SIZE_BYTES else None
         if entry.tag == Tag.SUBROUTINE_TYPE:

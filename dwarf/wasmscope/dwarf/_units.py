@@ -37,6 +37,9 @@ _MAX_TEXT_BYTES: Final = 65_536
 _TYPE_UNITS: Final = (0x02, 0x06)  # DW_UT_type, DW_UT_split_type
 _SPLIT_UNITS: Final = (0x04, 0x05)  # DW_UT_skeleton, DW_UT_split_compile
 _KNOWN_KINDS: Final = range(1, 7)
+_REFERENCES: Final = frozenset(
+    (Form.REF1, Form.REF2, Form.REF4, Form.REF8, Form.REF_UDATA, Form.REF_ADDR, Form.REF_SIG8)
+)
 _UNIT_HEADER_BYTES: Final = 4 + 2 + 4 + 1
 
 
@@ -57,9 +60,11 @@ class Entry:
     attributes: Mapping[int, Value]
 
     def number(self, attribute: int) -> int | None:
-        """Give an attribute's value if it is a number."""
+        """Give an attribute's value if it is a number, and not a reference to another entry."""
         value = self.attributes.get(attribute)
-        return value.raw if value is not None and isinstance(value.raw, int) else None
+        if value is None or value.form in _REFERENCES:
+            return None
+        return value.raw if isinstance(value.raw, int) else None
 
     def text(self, attribute: int) -> str | None:
         """Give an attribute's value if it is a text that can be found."""

@@ -22,8 +22,9 @@ from wasmscope.dwarf._locations import Location, constant, locate, optimized_out
 from wasmscope.dwarf._scopes import FunctionVariables, Scope, ScopeKind, Variable
 from wasmscope.dwarf._types import Language, TypeName, TypeNames, language_of, scoped_name
 from wasmscope.dwarf._units import Dwarf, Entry, Unit
-from wasmscope.errors import DebugInfoError
+from wasmscope.errors import DebugInfoError, ModuleFormatError
 from wasmscope.wasm import Address, AddressKind, Module
+from wasmscope.wasm._cursor import Cursor
 
 __all__ = ["DebugVariables", "variables"]
 
@@ -92,33 +93,30 @@ class DebugVariables:
                     f"there is no code section to find a {address.kind.value} address in; "
                     "give an offset in the code section, or the module that runs"
                 )
-            return self._find(address.offset, address.offset + 1, None)
+            return self._find(address.offset, address.offset + 1, None, None)
         place = self._code.to_function(address)
         body = None if place is None or place.function is None else self._code.bodies.of_function(place.function)
         if body is None or self._code.code is None:
             return None
         base = self._code.code.offset
-        return self._find(body.offset - base, body.end - base, body.function_index)
+        first_instruction = _first_instruction(self._code, body.offset, body.end) - base
+        return self._find(body.offset - base, body.end - base, first_instruction, body.function_index)
 
     # --- finding the function ---
 
-    def _find(self, low: int, high: int, function_index: int | None) -> FunctionVariables | None:
+    def _find(
+        self, low: int, high: int, first_instruction: int | None, function_index: int | None
+    ) -> FunctionVariables | None:
         """Find the function of a body, or, without a body, the one that covers a place."""
         if self._coverage is None:
             self._coverage = _Coverage(self._dwarf)
-        fallback: tuple[Unit, int] | None = None
         split: str | None = None
         for number in self._coverage.units(low, high):
             unit = self._dwarf.units[number]
-            found = self._best(number, unit, low, high, is_body=function_index is not None)
-            if found is not None:
-                position, is_exact = found
-                if is_exact:
-                    return _Reader(self, unit, function_index).function(position)
-                fallback = fallback or (unit, position)
+            position = self._position(number, unit, low, high, first_instruction)
+            if position is not None:
+                return _Reader(self, unit, function_index).function(position)
             split = split or unit.top.text(At.DWO_NAME) or unit.top.text(At.GNU_DWO_NAME)
-        if fallback is not None:
-            return _Reader(self, fallback[0], function_index).function(fallback[1])
         if split is not None:
             raise DebugInfoError(
                 f"what is known about this function's variables is in {split} (split DWARF), which is not read; "
@@ -126,11 +124,11 @@ class DebugVariables:
             )
         return None
 
-    def _best(self, number: int, unit: Unit, low: int, high: int, *, is_body: bool) -> tuple[int, bool] | None:
-        """Find the function in a unit that fits best, and whether it does exactly.
+    def _position(self, number: int, unit: Unit, low: int, high: int, first_instruction: int | None) -> int | None:
+        """Find the function in a unit that is a body's, or, without a body, the one that covers a place.
 
-        The linker has the ranges of all copies of a function point to the one that it kept: of an inline function in
-        C++, they are all the same; of a weak one that was replaced, they are of the wrong size.
+        A function goes from its body's beginning, or from the first instruction, to the body's end. A range that does
+        not is stale; or it is of a weak function that the linker replaced by this one.
         """
         if self._forgotten != self._dwarf.forgotten:
             self._forgotten = self._dwarf.forgotten
@@ -139,19 +137,15 @@ class DebugVariables:
         functions = self._functions.get(number)
         if functions is None:
             functions = self._functions[number] = sorted(_functions(unit))
-        best: tuple[int, bool] | None = None
         for at in range(bisect_right(functions, high - 1, key=lambda each: each[0]) - 1, -1, -1):
             first, after, position = functions[at]
-            # A range that reaches into another body is stale, or was put together wrongly.
-            if is_body and low <= first and after <= high:
-                if after == high:
-                    return position, True
-                best = best or (position, False)
-            elif not is_body and first <= low < after:
-                return position, True
+            if first_instruction is None:
+                return position if first <= low < after else None
             if first < low:
-                break
-        return best
+                return None
+            if first in (low, first_instruction) and after == high:
+                return position
+        return None
 
     # --- what readers share ---
 
@@ -202,6 +196,24 @@ class _Coverage:
                 seen.add(number)
                 yield number
         yield from self._unknown
+
+
+def _first_instruction(module: Module, start: int, end: int) -> int:
+    """Where a body's first instruction is in the file, behind its vector of locals; its start if that is broken.
+
+    Source: https://webassembly.github.io/spec/core/binary/modules.html#code-section
+    """
+    cursor = Cursor(memoryview(module.data), start, end, "code section")
+    try:
+        for _ in range(cursor.count(2)):
+            cursor.u32()
+            if cursor.take_if(0x63, 0x64):  # a reference to a type that follows
+                cursor.s33()
+            else:
+                cursor.byte()
+    except ModuleFormatError:
+        return start
+    return cursor.position
 
 
 def _functions(unit: Unit) -> Iterator[tuple[int, int, int]]:
