@@ -46,7 +46,12 @@ _SECTIONS: Final = (
     ".debug_cu_index",
     ".debug_tu_index",
     ".debug_types",
+    ".debug_loc",
+    ".debug_loclists",
+    ".debug_macinfo",
+    ".debug_macro",
 )
+_IN_PACKAGES_ONLY: Final = _SECTIONS[12:]
 # In the order of `Problem` in dwarf/engine/src/base.rs.
 _PROBLEMS: Final = (
     "units that cannot be read",
@@ -456,7 +461,10 @@ def _engine_code() -> bytes:
 def _numbered(sections: Mapping[str, Source]) -> dict[int, Source]:
     """Pick the sections that are read, by their numbers."""
     found: dict[int, Source] = {}
+    is_package = ".debug_cu_index" in sections
     for number, name in enumerate(_SECTIONS):
+        if name in _IN_PACKAGES_ONLY and not is_package:
+            continue
         source = sections.get(name) or sections.get(name + ".dwo")
         if source:
             found[number] = source

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from wasmscope.dwarf._bulk import Bulk
     from wasmscope.dwarf._engine import Engine, EngineLimits
     from wasmscope.dwarf._health import Health
     from wasmscope.wasm import Address, Component
@@ -126,6 +127,17 @@ class Symbolizer:
             finally:
                 self._used()
 
+    def in_bulk(self) -> Bulk | None:
+        """Give a way to resolve a million addresses that makes no object for each; None for a component.
+
+        It may be used until the symbolizer is closed.
+        """
+        if self._component is not None:
+            return None
+        from wasmscope.dwarf._bulk import Bulk
+
+        return Bulk(self._resolvers[0], self._lock)
+
     def _resolve_by_offset(self, addresses: Sequence[Address]) -> list[Place]:
         """Resolve addresses in a component by the module that has them."""
         places: list[Place | None] = [None] * len(addresses)
@@ -226,11 +238,13 @@ class Symbolizer:
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know about the answers so far: what was found and not used, and why. One line each."""
-        if self._component is None:
-            return tuple(dict.fromkeys(self._resolvers[0].notes))
-        return tuple(
-            dict.fromkeys(f"module {number}: {note}" for number, r in enumerate(self._resolvers) for note in r.notes)
-        )
+        found = [
+            (number, note)
+            for number, resolver in enumerate(self._resolvers)
+            for note in (*resolver.notes, *(f"in the DWARF: {problem}" for problem in resolver.problems))
+        ]
+        is_one = self._component is None
+        return tuple(dict.fromkeys(note if is_one else f"module {number}: {note}" for number, note in found))
 
     # --- its life ---
 
@@ -281,6 +295,7 @@ class Symbolizer:
 
     def _wait(self, seconds: float) -> None:
         self._timer = Timer(seconds, self._free_if_idle)
+        self._timer.name = "wasmscope-idle"
         self._timer.daemon = True
         self._timer.start()
 
