@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import io
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from inspect import signature
@@ -74,6 +74,13 @@ class LineTable:
             return None
         rows = self._live[at]
         return rows[bisect_right(rows, address, key=lambda row: row.address) - 1]
+
+    def between(self, low: int, high: int) -> list[LineRow]:
+        """The rows with an address from `low` on, and before `high`, by address."""
+        first = max(bisect_right(self._starts, low) - 1, 0)
+        last = bisect_left(self._starts, high)
+        rows = [row for rows in self._live[first:last] for row in rows if low <= row.address < high]
+        return sorted(rows, key=lambda row: row.address)
 
 
 def debug_sections(data: bytes) -> tuple[dict[str, bytes], int]:

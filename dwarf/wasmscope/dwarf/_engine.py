@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from wasmscope.dwarf._engine_cache import EngineCache
-from wasmscope.dwarf._engine_tables import Answers, EngineFrame, Tables
+from wasmscope.dwarf._engine_tables import Answers, Tables
 from wasmscope.errors import DebugInfoError
 
 if TYPE_CHECKING:
@@ -235,6 +235,8 @@ class Engine:
             )
         self._bodies = _u32(body_starts) + _u32(body_ends)
         self._tables = Tables()
+        # Where addresses are written to, and how many bytes there are.
+        self._buffer = (0, 0)
         self._problems: tuple[int, ...] = ()
         self._traps = 0
         self._runtime: Runtime | None = None
@@ -285,7 +287,7 @@ class Engine:
     def rows(self, low: int, high: int) -> list[Row]:
         """List the rows of the line tables for a range of the code, body by body and by address.
 
-        Rows of what is no body's code are left out.
+        The end of a sequence is among them if it is where the range ends. Rows of what is no body's code are left out.
 
         Args:
             low: First offset, in the code section's contents.
@@ -324,7 +326,8 @@ class Engine:
                 address_size,
             )
             for (
-                name, folder, producer, language, version, flags, dwo_name, id_low, id_high, low, high, size, address_size
+                name, folder, producer, language, version, flags, dwo_name, id_low, id_high, low, high, size,
+                address_size,
             ) in _rows(words, 13)
         ]  # fmt: skip
 
@@ -406,7 +409,8 @@ class Engine:
         if not address:
             self._stop()
             raise DebugInfoError(
-                f"the debug information needs more than {self._limits.memory_bytes:,} bytes of memory, which is the limit"
+                "the debug information needs more memory than it is allowed: "
+                f"{self._limits.memory_bytes:,} bytes; try a module with less, or raise the limit"
             )
         return address
 
