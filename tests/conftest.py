@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.support.skips", "tests.support.jaeger"]
+pytest_plugins = ["tests.support.golden", "tests.support.jaeger", "tests.support.skips"]
 
 
 @pytest.fixture

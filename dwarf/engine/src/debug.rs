@@ -14,7 +14,7 @@ use crate::tables::{Tables, Texts};
 use crate::units::File;
 
 /// The sections that are read, by the numbers that the host knows them by (`_engine.py`).
-pub const SECTIONS: [SectionId; 12] = [
+pub const SECTIONS: [SectionId; 16] = [
     SectionId::DebugAbbrev,
     SectionId::DebugAddr,
     SectionId::DebugInfo,
@@ -27,6 +27,11 @@ pub const SECTIONS: [SectionId; 12] = [
     SectionId::DebugCuIndex,
     SectionId::DebugTuIndex,
     SectionId::DebugTypes,
+    // Nothing is read in these, but without them gimli finds no unit in a package.
+    SectionId::DebugLoc,
+    SectionId::DebugLocLists,
+    SectionId::DebugMacinfo,
+    SectionId::DebugMacro,
 ];
 
 /// The sections of a file; those that it does not have are empty.

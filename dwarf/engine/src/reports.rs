@@ -30,13 +30,14 @@ pub fn functions(debug: &Debug, tables: &mut Tables, ledger: &Ledger, out: &mut 
     }
 }
 
-/// The rows of a range of code: address, text of the file, line, column, 1 if it ends a sequence, body.
+/// The rows of a range of code, and what ends where it does: address, text of the file, line, column, 1 if it ends a sequence, body.
 pub fn rows(debug: &Debug, low: u32, high: u32, tables: &mut Tables, ledger: &Ledger, out: &mut Vec<u32>) {
     let mut body = debug.bodies.first_after(low);
     while body < debug.bodies.len() && debug.bodies.start(body) < high {
         let described = debug.describe(body, ledger);
         for row in &described.rows {
-            if (low..high).contains(&row.address) {
+            let ends_here = row.is_end && row.address == high;
+            if (low..high).contains(&row.address) || ends_here {
                 let file = match described.unit {
                     Some(unit) if !row.is_end => debug.path(unit, row.file, &mut tables.texts),
                     _ => 0,

@@ -19,30 +19,44 @@ if TYPE_CHECKING:
         strip_module,
     )
     from wasmscope.dwarf._debuginfod import debuginfod_urls
+    from wasmscope.dwarf._diagnosis import Diagnosis, ModuleDiagnosis, diagnose
     from wasmscope.dwarf._engine import EngineLimits
+    from wasmscope.dwarf._examination import Examination, Fit, Link, LinkKind, SourceFiles, UnitGroup
+    from wasmscope.dwarf._findings import Finding, Severity
     from wasmscope.dwarf._health import Health, Verdict, health
     from wasmscope.dwarf._source_map import Position, SourceMap, read_source_map
     from wasmscope.dwarf._sources import PathMap, SourceLine, Sources
     from wasmscope.dwarf._symbolizer import Symbolizer
 
 __all__ = [
+    "Diagnosis",
     "EngineLimits",
+    "Examination",
+    "Finding",
+    "Fit",
     "Frame",
     "Health",
+    "Link",
+    "LinkKind",
+    "ModuleDiagnosis",
     "Origin",
     "PathMap",
     "Place",
     "Position",
+    "Severity",
+    "SourceFiles",
     "SourceLine",
     "SourceMap",
     "Sources",
     "SplitModule",
     "Symbolizer",
+    "UnitGroup",
     "Verdict",
     "add_build_id",
     "content_id",
     "debug_path",
     "debuginfod_urls",
+    "diagnose",
     "has_dwarf",
     "health",
     "is_dwarf",
@@ -53,20 +67,31 @@ __all__ = [
 ]
 
 _LATE: Final = {
+    "Diagnosis": "_diagnosis",
     "EngineLimits": "_engine",
+    "Examination": "_examination",
+    "Finding": "_findings",
+    "Fit": "_examination",
     "Health": "_health",
+    "Link": "_examination",
+    "LinkKind": "_examination",
+    "ModuleDiagnosis": "_diagnosis",
     "PathMap": "_sources",
     "Position": "_source_map",
+    "Severity": "_findings",
+    "SourceFiles": "_examination",
     "SourceLine": "_sources",
     "SourceMap": "_source_map",
     "Sources": "_sources",
     "SplitModule": "_debug_split",
     "Symbolizer": "_symbolizer",
+    "UnitGroup": "_examination",
     "Verdict": "_health",
     "add_build_id": "_debug_split",
     "content_id": "_debug_split",
     "debug_path": "_build_ids",
     "debuginfod_urls": "_debuginfod",
+    "diagnose": "_diagnosis",
     "has_dwarf": "_debug_split",
     "health": "_health",
     "is_dwarf": "_debug_split",

@@ -59,7 +59,10 @@ class DebugInfo:
         origin: Who speaks, if it is not a split part.
         health: How it lies on the module's code.
         container: The file that it is in: the module itself, or a debug file.
+        source: What that file is called in messages.
     """
+
+    source = "the DWARF in the module"
 
     def __init__(
         self, module: Module, container: Module, origin: Origin, split: Sequence[Module], limits: EngineLimits | None
@@ -112,6 +115,24 @@ class DebugInfo:
         code, bodies = self._module.code, self._module.bodies
         base = 0 if code is None else code.offset
         return array("I", [start - base for start in bodies.starts]), array("I", [end - base for end in bodies.ends])
+
+    def locals_size(self, position: int) -> int:
+        """Give how many bytes of a body declare its locals; its first instruction is behind them.
+
+        Args:
+            position: The body's number among the bodies.
+
+        Raises:
+            ModuleFormatError: If they cannot be read.
+        """
+        from wasmscope.wasm._cursor import Cursor
+
+        body = self._module.bodies[position]
+        cursor = Cursor(self._module.data, body.offset, body.end, "code section")
+        for _ in range(cursor.u32()):
+            cursor.u32()
+            cursor.byte()
+        return cursor.position - body.offset
 
     def add_split(self, parts: Sequence[Module]) -> None:
         """Take split parts; the engine is made anew with them."""
@@ -195,6 +216,8 @@ def find_debug_info(module: Module, sources: DebugSources, notes: list[str]) -> 
             return found, names or (None if container is module else container)
         if container is not module:
             container.close()
+    for path in split:
+        notes.append(f"the debug file {shown(path)} is not used: no DWARF that fits the module has units elsewhere")
     return None, names
 
 
@@ -244,6 +267,7 @@ def _checked(
     """Give the DWARF of a file if it describes this module's code, else None and a note."""
     origin = Origin.DWARF if container is module else Origin.DEBUG_FILE
     found = DebugInfo(module, container, origin, (), sources.limits)
+    found.source = source
     parts: list[Module] = []
     try:
         units = found.engine.units() if given or _may_be_split(container) else ()
@@ -253,6 +277,9 @@ def _checked(
             parts = find_split_files(units, beside, given, notes)
             if parts:
                 found.add_split(parts)
+                unread = sum(unit.is_split and not unit.is_found for unit in found.engine.units())
+                if unread:
+                    notes.append(f"split DWARF: of {unread:,} units there is no other half that can be read")
         problem = _problem(found, any(unit.dwo_id is not None for unit in units))
     except (DebugInfoError, ModuleFormatError) as error:
         problem = str(error)
@@ -279,24 +306,26 @@ def _problem(info: DebugInfo, has_skeletons: bool) -> str | None:
     from wasmscope.dwarf._health import Verdict, health
 
     info.health = found = health(info.engine)
-    if found.verdict is Verdict.FRESH or (found.verdict is Verdict.EMPTY and has_skeletons and _lines_fit(info)):
+    if found.verdict is Verdict.FRESH or (found.verdict is Verdict.EMPTY and _lines_fit(info)):
         return None
     if found.verdict is Verdict.STALE:
         return (
             f"it is stale: {found.matching:,} of the {found.live:,} functions that it describes are where the code has "
             "one; a tool has changed the module and not the DWARF"
         )
-    return "it describes no function of this module" + (
-        f"; {found.tombstones:,} that it describes were left out by the linker" if found.tombstones else ""
-    )
+    reasons = info.engine.problems
+    if found.tombstones:
+        reasons += (f"{found.tombstones:,} functions that the linker left out",)
+    return "it describes no function of this module" + (f", but has {', '.join(reasons)}" if reasons else "")
 
 
 def _lines_fit(info: DebugInfo) -> bool:
-    """Tell whether lines end where functions do: all that can be judged by while the split parts are missing."""
+    """Tell whether lines begin where functions do: all that can be judged by while the split parts are missing."""
     starts, ends = info.bodies()
     seen = fitting = 0
     for position in range(0, len(starts), max(1, len(starts) // _BODIES_LOOKED_AT)):
         rows = info.engine.rows(starts[position], ends[position])
-        seen += bool(rows)
-        fitting += any(row.is_end and row.address == ends[position] for row in rows)
+        if rows:
+            seen += 1
+            fitting += rows[0].address - starts[position] in (0, info.locals_size(position))
     return seen > 0 and fitting >= _FITTING * seen

@@ -119,7 +119,7 @@ class _Order:
                 self.path = path
                 return
             except DebugInfoError as error:
-                self.notes.append(f"{_public(base)}: {error}")
+                self.notes.append(f"{base}: {error}")
             except OSError as error:
                 # All of the network's errors have become the one above: this is the store's.
                 self.notes.append(f"debug files cannot be kept in {shown(self._folder)}: {error.strerror or error}")
@@ -167,17 +167,14 @@ def _checked(url: str) -> str:
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
+    if "@" in url:
+        # Not shown: it may be a password.
+        raise ConfigurationError("a debuginfod server's URL has an @: users and passwords in URLs are not supported")
     if not good or not url.isprintable() or " " in url or not url.isascii():
         raise ConfigurationError(
             f"{shown(url)} is not a debuginfod server: it takes a URL that begins with https:// or http://"
         )
     return url.rstrip("/")
-
-
-def _public(url: str) -> str:
-    """A URL without what may be a password."""
-    scheme, separator, rest = url.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]
 
 
 def _opener() -> OpenerDirector:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from wasmscope.dwarf._engine_cache import EngineCache
-from wasmscope.dwarf._engine_tables import Answers, EngineFrame, Tables
+from wasmscope.dwarf._engine_tables import Answers, Tables
 from wasmscope.errors import DebugInfoError
 
 if TYPE_CHECKING:
@@ -46,7 +46,12 @@ _SECTIONS: Final = (
     ".debug_cu_index",
     ".debug_tu_index",
     ".debug_types",
+    ".debug_loc",
+    ".debug_loclists",
+    ".debug_macinfo",
+    ".debug_macro",
 )
+_IN_PACKAGES_ONLY: Final = _SECTIONS[12:]
 # In the order of `Problem` in dwarf/engine/src/base.rs.
 _PROBLEMS: Final = (
     "units that cannot be read",
@@ -230,6 +235,8 @@ class Engine:
             )
         self._bodies = _u32(body_starts) + _u32(body_ends)
         self._tables = Tables()
+        # Where addresses are written to, and how many bytes there are.
+        self._buffer = (0, 0)
         self._problems: tuple[int, ...] = ()
         self._traps = 0
         self._runtime: Runtime | None = None
@@ -280,7 +287,7 @@ class Engine:
     def rows(self, low: int, high: int) -> list[Row]:
         """List the rows of the line tables for a range of the code, body by body and by address.
 
-        Rows of what is no body's code are left out.
+        The end of a sequence is among them if it is where the range ends. Rows of what is no body's code are left out.
 
         Args:
             low: First offset, in the code section's contents.
@@ -319,7 +326,8 @@ class Engine:
                 address_size,
             )
             for (
-                name, folder, producer, language, version, flags, dwo_name, id_low, id_high, low, high, size, address_size
+                name, folder, producer, language, version, flags, dwo_name, id_low, id_high, low, high, size,
+                address_size,
             ) in _rows(words, 13)
         ]  # fmt: skip
 
@@ -401,7 +409,8 @@ class Engine:
         if not address:
             self._stop()
             raise DebugInfoError(
-                f"the debug information needs more than {self._limits.memory_bytes:,} bytes of memory, which is the limit"
+                "the debug information needs more memory than it is allowed: "
+                f"{self._limits.memory_bytes:,} bytes; try a module with less, or raise the limit"
             )
         return address
 
@@ -452,7 +461,10 @@ def _engine_code() -> bytes:
 def _numbered(sections: Mapping[str, Source]) -> dict[int, Source]:
     """Pick the sections that are read, by their numbers."""
     found: dict[int, Source] = {}
+    is_package = ".debug_cu_index" in sections
     for number, name in enumerate(_SECTIONS):
+        if name in _IN_PACKAGES_ONLY and not is_package:
+            continue
         source = sections.get(name) or sections.get(name + ".dwo")
         if source:
             found[number] = source

@@ -13,6 +13,8 @@ __all__ = ["EngineCache"]
 _SUFFIX: Final = ".cwasm"
 _CHECKSUM_BYTES: Final = 4
 _NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0)
+# Of a named pipe: opening it would wait for a writer.
+_NO_WAITING: Final = getattr(os, "O_NONBLOCK", 0)
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _HAS_DESCRIPTORS: Final = os.open in os.supports_dir_fd
 _MOST_FILES: Final = 8
@@ -66,7 +68,9 @@ class EngineCache:
         except OSError:
             return None
         try:
-            file = os.open(folder.path(key + _SUFFIX), os.O_RDONLY | _NO_LINKS | _BINARY, dir_fd=folder.descriptor)
+            file = os.open(
+                folder.path(key + _SUFFIX), os.O_RDONLY | _NO_LINKS | _NO_WAITING | _BINARY, dir_fd=folder.descriptor
+            )
             try:
                 found = os.fstat(file)
                 if not stat.S_ISREG(found.st_mode) or not _is_ours(found) or found.st_size > _MOST_BYTES:

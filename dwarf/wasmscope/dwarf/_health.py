@@ -7,9 +7,8 @@ that does not, few do, by chance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from wasmscope.dwarf._engine import Engine
@@ -19,6 +18,7 @@ __all__ = ["Health", "Verdict", "health"]
 # Measured on modules of clang (O0 to O2, LTO, DWARF 4 and 5), Zig and Rust, and on those that a native wasm-opt -g
 # made of them: every function matches. What npm's wasm-opt made of them: 2 to 5 % match.
 _FRESH_FROM: Final = 0.9
+_ENOUGH: Final = 500
 
 
 class Verdict(Enum):
@@ -32,12 +32,12 @@ class Verdict(Enum):
     """It describes no function that is still there: nothing to judge, and nothing to learn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """How the functions of DWARF lie on a module's function bodies.
 
     Attributes:
-        live: How many functions have code, as DWARF says: those that the linker left out are not among them.
+        live: How many functions have code, as DWARF says: those that the linker left out are not among them. Counting
+            may stop when there are enough to judge by.
         matching: How many of these begin and end as a function body does.
         tombstones: How many the linker left out; it marks them with addresses that no code has.
     """
@@ -59,11 +59,15 @@ class Health:
         return Verdict.FRESH if self.score >= _FRESH_FROM else Verdict.STALE
 
 
-def health(engine: Engine) -> Health:
+def health(engine: Engine, *, is_thorough: bool = False) -> Health:
     """Judge the DWARF that an engine has read, by the function bodies that it was given.
 
     Args:
         engine: The engine.
+        is_thorough: Whether to count all functions. Else some hundreds of live ones are enough to judge by, which takes
+            a moment however large the module is.
+
+    Raises:
+        DebugInfoError: If the DWARF cannot be read within the engine's limits.
     """
-    live, matching, tombstones = engine.match_bodies()
-    return Health(live, matching, tombstones)
+    return Health(*(engine.match_bodies() if is_thorough else engine.match_bodies(_ENOUGH)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from wasmscope.dwarf._debug_info import DebugInfo, DebugSources, find_debug_info
 from wasmscope.dwarf._frame import Frame, Origin, Place
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Resolver"]
 
 _MAX_CHAINS: Final = 200_000
+# Optimizers that merge code leave such entries behind in sound modules: what they say is not used, and not missed.
+_HARMLESS: Final = "inlined calls outside of their function's code"
+_NO_CODE: Final = "it has no code; if it is a debug file, name the module that is executed, too"
+# Makes a named tuple in half the time that its class takes, which counts for a million addresses.
+_new: Callable[[type[Any], Iterable[object]], Any] = cast(Any, tuple).__new__
 
 
 class Resolver:
@@ -29,7 +35,7 @@ class Resolver:
 
     Attributes:
         module: The module that is executed.
-        notes: What people should know about the answers.
+        notes: What people should know about the answers, in the order in which it turned out.
         names: What its functions are called without debug information.
     """
 
@@ -47,9 +53,12 @@ class Resolver:
         self._sources = sources
         self._given_map = source_map
         self._names_file: Module | None = None
-        # Frames by the number of their chain, and by function where there is nothing else.
+        self._problems: set[str] = set()
+        # Frames by the number of their chain; chains that may belong to several functions; frames by function where
+        # there is nothing but its name.
         self._tables: Tables | None = None
-        self._chains: dict[tuple[int, int], tuple[Frame, ...]] = {}
+        self._chains: dict[int, tuple[Frame, ...]] = {}
+        self._shared: dict[int, tuple[EngineFrame, ...]] = {}
         self._plain: dict[int, tuple[Frame, ...]] = {}
 
     @cached_property
@@ -59,6 +68,7 @@ class Resolver:
         self._names_file = names
         if names is not None:
             self.names.add(names.names().functions)
+            self._plain.clear()
         return info
 
     @cached_property
@@ -84,102 +94,131 @@ class Resolver:
         """
         code, bodies = self.module.code, self._bodies
         if code is None or bodies is None:
+            if code is None and _NO_CODE not in self.notes:
+                self.notes.append(_NO_CODE)
             return [Place(a, None, *self._nowhere(a)) for a in addresses]
         base, starts, ends, first = code.offset, bodies.starts, bodies.ends, bodies.first_function
-        # Of each address the number of its body, or -1; and the offsets of those in a body.
-        positions = array("q")
+        count = len(starts)
+        func, by_code = AddressKind.FUNC, AddressKind.CODE
+        # Function and offset in the code of those addresses that are in a body; and where among `addresses` others are.
+        functions = array("I")
         offsets = array("I")
+        astray: list[int] = []
         for kind, offset, function in addresses:
-            if kind is AddressKind.FUNC:
+            if kind is func:
                 position = -1 if function is None else function - first
-                if 0 <= position < len(starts) and 0 <= offset < ends[position] - starts[position]:
+                if 0 <= position < count and 0 <= offset < ends[position] - starts[position]:
                     offset += starts[position]
                 else:
                     position = -1
             else:
-                if kind is AddressKind.CODE:
+                if kind is by_code:
                     offset += base
                 position = bisect_right(starts, offset) - 1
                 if position >= 0 and (
                     offset >= ends[position] or (function is not None and function != first + position)
                 ):
                     position = -1
-            positions.append(position)
-            if position >= 0:
-                offsets.append(offset - base)
-        found = iter(zip(offsets, self._chains_of(offsets, positions, first), strict=True))
-        places: list[Place] = []
-        for address, position in zip(addresses, positions, strict=True):
             if position < 0:
-                places.append(Place(address, *self._astray(address)))
+                astray.append(len(offsets) + len(astray))
             else:
-                offset, frames = next(found)
-                places.append(Place(address, offset, frames))
-        return places
+                functions.append(first + position)
+                offsets.append(offset - base)
+        chains = self._chains_of(offsets, functions)
+        if not astray:
+            return [_new(Place, each) for each in zip(addresses, offsets, chains, repeat(None))]
+        inside = zip(offsets, chains, repeat(None), strict=False)
+        lost = set(astray)
+        return [
+            Place(address, *(self._astray(address) if number in lost else next(inside)))
+            for number, address in enumerate(addresses)
+        ]
 
-    def _chains_of(self, offsets: array[int], positions: array[int], first: int) -> list[tuple[Frame, ...]]:
-        """Give the frames of offsets in the code, each in the body whose number is at its place among `positions`."""
-        functions = [first + position for position in positions if position >= 0]
+    def _chains_of(self, offsets: array[int], functions: array[int]) -> list[tuple[Frame, ...]]:
+        """Give the frames of offsets in the code, each in the body of the function that is at its place."""
         answers = self._ask(offsets)
-        ids: Sequence[int] = bytes(len(offsets)) if answers is None else answers.ids
-        if answers is not None and self._tables is not answers._tables:
+        if answers is None:
+            ids: Sequence[int] = bytes(len(offsets))
+        else:
+            ids = answers.ids
+            self._learn(answers, functions)
+        known, shared = self._chains, self._shared
+        unknown = {function for number, function in zip(ids, functions, strict=True) if number not in known}
+        self.names.prepare(unknown)
+        source_map = self.source_map if unknown and 0 in ids else None
+        found: list[tuple[Frame, ...]] = []
+        for number, function, offset in zip(ids, functions, offsets, strict=True):
+            frames = known.get(number)
+            if frames is None:
+                if number:
+                    frames = self._from_dwarf(shared[number], function)
+                elif source_map is None:
+                    frames = self._named(function)
+                else:
+                    frames = self._from_source_map(source_map, offset, function)
+            found.append(frames)
+        return found
+
+    def _learn(self, answers: Answers, functions: array[int]) -> None:
+        """Make frames of chains that were not met before."""
+        if self._tables is not answers._tables or len(self._chains) > _MAX_CHAINS:
             # Numbers are those of one engine, from its start to its end.
             self._tables = answers._tables
             self._chains.clear()
-        if len(self._chains) > _MAX_CHAINS:
-            self._chains.clear()
-        known = self._chains
-        keys = list(zip(ids, functions, strict=True))
-        new = {key for key in keys if key[0] and key not in known}
-        chains = {key: answers.frames(key[0]) for key in new} if answers is not None else {}
-        nameless = {function for number, function in keys if not number}
-        self.names.prepare(nameless | {function for (_, function), c in chains.items() if c[-1].function is None})
-        for (number, function), chain in chains.items():
-            known[number, function] = self._from_dwarf(chain, function)
-        if nameless and self.source_map is not None:
-            return [
-                known[key] if key[0] else self._from_source_map(offset, key[1])
-                for key, offset in zip(keys, offsets, strict=True)
-            ]
-        return [known[key] if key[0] else self._named(key[1]) for key in keys]
+            self._shared.clear()
+        function_of = dict(zip(answers.ids, functions, strict=True))
+        for number in function_of.keys() - self._chains.keys() - self._shared.keys() - {0}:
+            chain = answers.frames(number)
+            if chain[-1].function is None or chain[-1].low_pc is None:
+                # Lines without a function: those of several functions may be the same.
+                self._shared[number] = chain
+            else:
+                self._chains[number] = self._from_dwarf(chain, function_of[number])
 
     def _ask(self, offsets: array[int]) -> Answers | None:
         if not offsets or self.info is None:
             return None
         try:
-            return self.info.lookup(offsets)
+            answers = self.info.lookup(offsets)
+            for problem in self.info.engine.problems:
+                self._note_problem(problem)
+            return answers
         except (DebugInfoError, ModuleFormatError) as error:
-            note = f"the DWARF cannot be read: {error}"
-            if note not in self.notes:
-                self.notes.append(note)
+            self._note_problem(f"no answer: {error}")
             return None
+
+    def _note_problem(self, problem: str) -> None:
+        """Note what is broken in the DWARF, each kind once: its number grows with what is looked at."""
+        kind = problem.lstrip("0123456789,")
+        if kind not in self._problems and not problem.endswith(_HARMLESS):
+            self._problems.add(kind)
+            self.notes.append(f"in the DWARF: {problem}")
 
     def _from_dwarf(self, chain: tuple[EngineFrame, ...], function: int) -> tuple[Frame, ...]:
         assert self.info is not None and self._bodies is not None and self.module.code is not None
         outer = chain[-1]
         origin = self.info.origin_of(outer.low_pc)
-        frames = [
-            Frame(f.function, _other(f.linkage_name, f.function), function, f.file, f.line, f.column, True, origin)
-            for f in chain[:-1]
+        frames: list[Frame] = [
+            _new(Frame, (f.function, _other(f), function, f.file, f.line, f.column, True, origin)) for f in chain[:-1]
         ]
-        name, linkage_name = outer.function, _other(outer.linkage_name, outer.function)
+        name, linkage_name = outer.function, _other(outer)
         body = self._bodies.of_function(function)
         base = self.module.code.offset
         if name is None or outer.low_pc is None or body is None or not body.offset <= outer.low_pc + base < body.end:
             # Who the function is, its index says, and not what DWARF has nearby.
             name, linkage_name, by = self.names.find(function)
             origin = origin if outer.line is not None else by
-        frames.append(Frame(name, linkage_name, function, outer.file, outer.line, outer.column, False, origin))
+        frames.append(_new(Frame, (name, linkage_name, function, outer.file, outer.line, outer.column, False, origin)))
         return tuple(frames)
 
-    def _from_source_map(self, offset: int, function: int) -> tuple[Frame, ...]:
+    def _from_source_map(self, source_map: SourceMap, offset: int, function: int) -> tuple[Frame, ...]:
         code, bodies = self.module.code, self._bodies
         body = None if bodies is None else bodies.of_function(function)
-        if self.source_map is None or code is None or body is None:
+        if code is None or body is None:
             return self._named(function)
         # A map counts from the module's beginning, also if the module is part of a component by now.
         start = self.module.start
-        found = self.source_map.find(offset + code.offset - start, body.offset - start, body.end - start)
+        found = source_map.find(offset + code.offset - start, body.offset - start, body.end - start)
         if found is None:
             return self._named(function)
         name, linkage_name, _ = self.names.find(function)
@@ -248,5 +287,5 @@ class Resolver:
             self._names_file.close()
 
 
-def _other(linkage_name: str | None, name: str | None) -> str | None:
-    return None if linkage_name == name else linkage_name
+def _other(frame: EngineFrame) -> str | None:
+    return None if frame.linkage_name == frame.function else frame.linkage_name

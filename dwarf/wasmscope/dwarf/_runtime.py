@@ -253,8 +253,8 @@ def _find_library() -> str:
             # The package has one folder with a library: that of the machine it was made for.
             for entry in sorted(os.listdir(folder)):
                 for name in _LIBRARIES:
-                    path = os.path.join(folder, entry, name)  # noqa: PTH118 - pathlib costs as much as all of this
-                    if os.path.exists(path):  # noqa: PTH110
+                    path = os.path.join(folder, entry, name)
+                    if os.path.exists(path):
                         return path
         raise RuntimeUnavailableError("the wasmtime package has no library where one is expected")
     raise RuntimeUnavailableError("the wasmtime package is not installed")
@@ -279,7 +279,8 @@ class PublicRuntime:
         self._store = wasmtime.Store(engine)
         self._store.set_limits(memory_size=memory_bytes)
         self._store.set_fuel(1_000_000)
-        key = cache.key(code, f"public {wasmtime.__version__}")
+        found = os.stat(os.path.dirname(wasmtime.__file__))
+        key = cache.key(code, f"public {found.st_mtime_ns}")
         try:
             instance = wasmtime.Instance(self._store, _public_module(wasmtime, engine, code, cache, key), [])
         except wasmtime.WasmtimeError as error:

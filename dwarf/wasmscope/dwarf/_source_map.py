@@ -264,8 +264,10 @@ class _Columns:
                     line += delta
                 elif field == 3:
                     column += delta
-                else:
+                elif field == 4:
                     name += delta
+                else:
+                    raise _broken("one has more than 5 numbers")
                 field += 1
             elif digit < 64:
                 value |= (digit & 31) << shift
@@ -277,8 +279,6 @@ class _Columns:
             elif shift:
                 raise _broken("one ends in the middle of a number")
             elif field >= 4:
-                if field > 5:
-                    raise _broken(f"one has {field:,} numbers, and not 1, 4 or 5")
                 add_offset(offset)
                 add_source(source)
                 add_line(line)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from wasmscope.dwarf._bulk import Bulk
     from wasmscope.dwarf._engine import Engine, EngineLimits
     from wasmscope.dwarf._health import Health
     from wasmscope.wasm import Address, Component
@@ -91,6 +92,8 @@ class Symbolizer:
         self._component = None if isinstance(binary, Module) else binary
         inner = (binary,) if isinstance(binary, Module) else tuple(nested.module for nested in binary.modules())
         self._resolvers = tuple(Resolver(each, sources, mapped) for each in inner)
+        self._notes: list[str] = []
+        self._notes_taken = [0] * len(inner)
         self._lock = RLock()
         self._idle_after_s = idle_after_s
         self._last_use = monotonic()
@@ -125,6 +128,17 @@ class Symbolizer:
                 return self._resolve_by_offset(wanted)
             finally:
                 self._used()
+
+    def in_bulk(self) -> Bulk | None:
+        """Give a way to resolve a million addresses that makes no object for each; None for a component.
+
+        It may be used until the symbolizer is closed.
+        """
+        if self._component is not None:
+            return None
+        from wasmscope.dwarf._bulk import Bulk
+
+        return Bulk(self._resolvers[0], self._lock)
 
     def _resolve_by_offset(self, addresses: Sequence[Address]) -> list[Place]:
         """Resolve addresses in a component by the module that has them."""
@@ -225,12 +239,19 @@ class Symbolizer:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What people should know about the answers so far: what was found and not used, and why. One line each."""
-        if self._component is None:
-            return tuple(dict.fromkeys(self._resolvers[0].notes))
-        return tuple(
-            dict.fromkeys(f"module {number}: {note}" for number, r in enumerate(self._resolvers) for note in r.notes)
-        )
+        """What people should know about the answers so far: what was found and not used, and why. One line each.
+
+        There may be more after the next question; those that are there stay, in their order.
+        """
+        with self._lock:
+            for number, resolver in enumerate(self._resolvers):
+                new = resolver.notes[self._notes_taken[number] :]
+                self._notes_taken[number] += len(new)
+                prefix = "" if self._component is None else f"module {number}: "
+                for note in dict.fromkeys(prefix + note for note in new):
+                    if note not in self._notes:
+                        self._notes.append(note)
+            return tuple(self._notes)
 
     # --- its life ---
 
@@ -281,6 +302,7 @@ class Symbolizer:
 
     def _wait(self, seconds: float) -> None:
         self._timer = Timer(seconds, self._free_if_idle)
+        self._timer.name = "wasmscope-idle"
         self._timer.daemon = True
         self._timer.start()
 

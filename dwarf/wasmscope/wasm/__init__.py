@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from wasmscope.wasm._imports import Import
     from wasmscope.wasm._kind import FileFormat, FileKind, identify
     from wasmscope.wasm._names import Names
-    from wasmscope.wasm._notes import Producer, Producers
     from wasmscope.wasm._offset_map import OffsetMap
     from wasmscope.wasm._open import open_binary
+    from wasmscope.wasm._producers import Producer, Producers
     from wasmscope.wasm._rewrite import Rewritten, rewrite
     from wasmscope.wasm._storage import DataSegment, Global, Memory, Table
     from wasmscope.wasm._types import FunctionType, GlobalType, Limits, MemoryType, TableType
@@ -95,8 +95,8 @@ _LATE: Final = {
     "Names": "_names",
     "NestedModule": "_component",
     "OffsetMap": "_offset_map",
-    "Producer": "_notes",
-    "Producers": "_notes",
+    "Producer": "_producers",
+    "Producers": "_producers",
     "Rewritten": "_rewrite",
     "Table": "_storage",
     "TableType": "_types",

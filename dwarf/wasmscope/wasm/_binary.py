@@ -141,6 +141,8 @@ class Binary:
 
 def _wrong_kind(data: memoryview, start: int, kind: str) -> ModuleFormatError:
     from wasmscope.errors import ModuleFormatError
-    from wasmscope.wasm._kind import identify
+    from wasmscope.wasm._kind import FileKind, identify
 
-    return ModuleFormatError(f"this is {identify(data).description}, not a WebAssembly {kind}", offset=start)
+    found = identify(data)
+    advice = f"; {found.advice}" if found.advice and found.kind is FileKind.OTHER else ""
+    return ModuleFormatError(f"this is {found.description}, not a WebAssembly {kind}{advice}", offset=start)

@@ -82,10 +82,21 @@ class Bodies:
         Args:
             file_offset: Where the byte is in the file.
         """
+        position = self._position(file_offset)
+        return None if position is None else self[position]
+
+    def function_at(self, file_offset: int) -> int | None:
+        """Give the index of the function in whose body a byte is; None if it is in none.
+
+        Args:
+            file_offset: Where the byte is in the file.
+        """
+        position = self._position(file_offset)
+        return None if position is None else self.first_function + position
+
+    def _position(self, file_offset: int) -> int | None:
         position = bisect_right(self.starts, file_offset) - 1
-        if position < 0 or file_offset >= self.ends[position]:
-            return None
-        return self[position]
+        return position if position >= 0 and file_offset < self.ends[position] else None
 
     def of_function(self, function_index: int) -> Body | None:
         """Give the body of a function; None if it is imported, or if there is none of that index.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wasmscope.errors import ModuleFormatError
 
@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from wasmscope.wasm._file import Data
 
 __all__ = ["Cursor"]
+
+_MOST_ENTRIES: Final = 1_000_000
+"""Of functions, types, imports and so on; an entry of two bytes can take fifty times as much memory once it is read.
+
+Source: https://webassembly.github.io/spec/js-api/#limits
+"""
 
 
 class Cursor:
@@ -64,10 +70,15 @@ class Cursor:
 
         Args:
             smallest: Fewest bytes that an entry has: more entries than there is room for are refused at once.
+
+        Raises:
+            ModuleFormatError: If they are too many for the bytes that are left, or for any runtime.
         """
         start = self.position
         found = self.u32()
         left = self.end - self.position
+        if found > _MOST_ENTRIES:
+            raise self.error(f"{found:,} entries are announced; no runtime takes more than {_MOST_ENTRIES:,}", at=start)
         if found * smallest > left:
             raise self.error(f"{found:,} entries are announced and {left:,} bytes are left", at=start)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from wasmscope.errors import ModuleFormatError
@@ -56,10 +57,7 @@ def close_data(data: Data) -> None:
     Args:
         data: What it gave.
     """
-    from contextlib import suppress
-    from mmap import mmap
-
-    if isinstance(data, mmap):
+    if not isinstance(data, bytes | bytearray | memoryview):
         # While somebody has a view, it cannot be closed. Each view holds it, and it goes when nobody does.
         with suppress(BufferError):
             data.close()

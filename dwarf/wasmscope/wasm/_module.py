@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wasmscope.wasm._file import Data
     from wasmscope.wasm._imports import Import
     from wasmscope.wasm._names import Names
-    from wasmscope.wasm._notes import Producers
+    from wasmscope.wasm._producers import Producers
     from wasmscope.wasm._storage import DataSegment, Global, Memory, Table
     from wasmscope.wasm._types import ExternalType, FunctionType
 
@@ -177,13 +177,16 @@ class Module(Binary):
         Raises:
             ModuleFormatError: If the function's body has to be found, and the bodies cannot be read.
         """
-        if self.code is None:
+        code = self.code
+        if code is None:
             return None
-        if address.kind is AddressKind.FUNC:
-            body = None if address.function is None else self.bodies.of_function(address.function)
-            return body.offset + address.offset if body and 0 <= address.offset < body.size else None
-        offset = address.offset + (self.code.offset if address.kind is AddressKind.CODE else 0)
-        return offset if self.code.offset <= offset < self.code.end else None
+        kind, offset, function = address
+        if kind is AddressKind.FUNC:
+            body = None if function is None else self.bodies.of_function(function)
+            return body.offset + offset if body and 0 <= offset < body.size else None
+        if kind is AddressKind.CODE:
+            offset += code.offset
+        return offset if code.offset <= offset < code.end else None
 
     def to_code(self, address: Address) -> int | None:
         """Convert an address into a byte offset in the code section's contents; None if it is not in there.
@@ -224,8 +227,8 @@ class Module(Binary):
         Raises:
             ModuleFormatError: If the bodies cannot be read.
         """
-        found = self.to_function(address)
-        return None if found is None else found.function
+        offset = self.to_file(address)
+        return None if offset is None else self.bodies.function_at(offset)
 
     # --- memories, tables, globals ---
 
@@ -308,7 +311,7 @@ class Module(Binary):
 
     def producers(self) -> Producers | None:
         """Read who made the module; None if it does not say."""
-        from wasmscope.wasm._notes import read_producers
+        from wasmscope.wasm._producers import read_producers
 
         return next((read_producers(cursor) for cursor in self._custom("producers")), None)
 

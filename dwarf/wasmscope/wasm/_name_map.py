@@ -48,15 +48,12 @@ class NameMap(Mapping[int, str]):
         position = self._position(index)
         if position is None:
             raise KeyError(index)
-        offset = self._offsets[position]
-        cursor = Cursor(self._data, offset, len(self._data), "name section")
-        size = cursor.u32()
-        offset = cursor.position
-        raw = bytes(self._data[offset : offset + size])
+        cursor = Cursor(self._data, self._offsets[position], len(self._data), "name section")
+        raw = cursor.take(cursor.u32())
         try:
             return raw.decode()
         except UnicodeDecodeError as error:
-            self._report(str(cursor.error("a name is not UTF-8", at=offset + error.start)))
+            self._report(str(cursor.error("a name is not UTF-8", at=cursor.position - len(raw) + error.start)))
             return raw.decode(errors="replace")
 
     def __repr__(self) -> str:

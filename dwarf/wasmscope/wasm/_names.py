@@ -160,7 +160,7 @@ class Names:
         room = _MOST
         for cursor in self._cursors(wanted):
             try:
-                for _ in range(cursor.count(2)):
+                for _ in range(cursor.u32()):
                     index = cursor.u32()
                     names = found.setdefault(index, NameMap(self._data, self._report))
                     names.read(cursor, room)

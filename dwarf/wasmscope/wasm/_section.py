@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from wasmscope.errors import ModuleFormatError
 from wasmscope.wasm._cursor import Cursor
 
 __all__ = ["COMPONENT_SECTIONS", "CUSTOM", "HEADER_BYTES", "MODULE_SECTIONS", "Section", "read_sections"]
@@ -46,6 +47,7 @@ COMPONENT_SECTIONS: Final = (
 """By number: https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md#component-definitions"""
 _MOST: Final = 100_000
 """Sections of two bytes each, and an object for each, would take fifty times the file."""
+_LONGEST_SHOWN: Final = 40
 
 
 class Section(NamedTuple):
@@ -93,6 +95,8 @@ def read_sections(data: memoryview, start: int, end: int, names: tuple[str, ...]
         size = file.u32()
         offset, after = file.position, file.position + size
         if after > end:
+            if number == CUSTOM:
+                name = _cut_name(data, offset, end) or name
             raise file.error(
                 f"cut off: its {name} section should have {size:,} bytes, and the file ends after "
                 f"{end - offset:,} of them; build or download it again",
@@ -106,3 +110,12 @@ def read_sections(data: memoryview, start: int, end: int, names: tuple[str, ...]
         file.position = after
     if not file.is_at_end:
         raise file.error(f"more than {_MOST:,} sections")
+
+
+def _cut_name(data: memoryview, offset: int, end: int) -> str | None:
+    """Read the name of a custom section that is cut off; None if that is cut off, too."""
+    try:
+        name = Cursor(data, offset, end, "").name()
+    except ModuleFormatError:
+        return None
+    return name if name.isprintable() and len(name) <= _LONGEST_SHOWN else None

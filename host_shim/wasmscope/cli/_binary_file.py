@@ -7,11 +7,24 @@ from typing import TypeVar
 
 from wasmscope.cli._exits import CANNOT_RUN, NOT_FOUND, CommandError
 from wasmscope.errors import ModuleFormatError
-from wasmscope.wasm import Module
+from wasmscope.wasm import Component, Module, open_binary
 
-__all__ = ["open_module"]
+__all__ = ["open_file", "open_module"]
 
 _T = TypeVar("_T")
+
+
+def open_file(path: str) -> Module | Component:
+    """Open a module or a component.
+
+    Args:
+        path: Where it is.
+
+    Raises:
+        CommandError: If it cannot be read.
+        ModuleFormatError: If it is neither.
+    """
+    return _opened(path, open_binary)
 
 
 def open_module(path: str) -> Module:

@@ -22,6 +22,7 @@ commands:
   run [OPTIONS] MODULE [ARGS...]   run a module and show what it logs, measures and traces
   doctor [OPTIONS] MODULE          say whether a module's debug information can be trusted
   debug split|strip|add-id         make the module to ship, and the debug information to keep
+  symbolize -e MODULE [ADDRESS...] find functions, files and lines of addresses, or in pasted stack traces
 
 options:
   -h, --help                       show this, or the help of a command
@@ -56,10 +57,17 @@ def _doctor(arguments: Sequence[str]) -> int:
     return doctor(arguments)
 
 
+def _symbolize(arguments: Sequence[str]) -> int:
+    from wasmscope.cli._symbolize import symbolize
+
+    return symbolize(arguments)
+
+
 _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "debug": _debug,
     "doctor": _doctor,
     "run": _run,
+    "symbolize": _symbolize,
 }
 
 

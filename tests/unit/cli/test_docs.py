@@ -5,8 +5,10 @@ from pathlib import Path
 
 from wasmscope.cli import _exits
 from wasmscope.cli._options import parse
+from wasmscope.cli._symbolize_options import HELP as SYMBOLIZE_HELP
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/cli.md").read_text()
+SYMBOLIZER = (Path(__file__).parents[3] / "docs/symbolizer.md").read_text()
 
 
 class TestDocument:
@@ -18,6 +20,24 @@ class TestDocument:
         table = DOCUMENT.partition("## Options")[2].partition("## Exit codes")[0]
 
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", table)) == options
+
+    def test_options_of_symbolize(self) -> None:
+        """docs/symbolizer.md tells of every long option of ``wasmscope symbolize``, and of none that there is not."""
+        known = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", SYMBOLIZE_HELP))
+        told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", SYMBOLIZER.partition("## The command")[2]))
+        short = {
+            "--exe",
+            "--addresses",
+            "--functions",
+            "--inlines",
+            "--pretty-print",
+            "--basenames",
+            "--demangle",
+            "--help",
+        }
+
+        assert told <= known
+        assert known - told <= short
 
     def test_exit_codes(self) -> None:
         """docs/cli.md has every exit code that the command can end with."""

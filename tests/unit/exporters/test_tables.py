@@ -9,7 +9,7 @@ from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 
-from tests.unit.exporters.golden_files import GoldenFiles
+from tests.support.golden import GoldenFiles
 from tests.unit.exporters.story import Story, account, measure
 from wasmscope.exporters import Layout, render_accounting, render_metrics
 from wasmscope.exporters._metrics_table import sparkline

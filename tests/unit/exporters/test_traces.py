@@ -11,7 +11,7 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk.trace import Event, SpanLimits, TracerProvider
 from opentelemetry.trace import Link
 
-from tests.unit.exporters.golden_files import GoldenFiles
+from tests.support.golden import GoldenFiles
 from tests.unit.exporters.spans import context_of, log, span
 from tests.unit.exporters.story import tell_order
 from wasmscope.exporters import Layout, Recording, render_traces

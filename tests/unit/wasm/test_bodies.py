@@ -60,7 +60,7 @@ class TestPlaces:
 
         for offset in range(-1, len(data) + 2):
             body = found.find(offset)
-            assert (body.function_index if body else None) == expected.get(offset)
+            assert (body.function_index if body else None) == found.function_at(offset) == expected.get(offset)
 
     @pytest.mark.parametrize("filler", ["", "nop " * 100, "nop " * 20_000])
     def test_as_wasmtime(self, filler: str) -> None:
@@ -92,6 +92,7 @@ class TestBroken:
         ("contents", "words", "offset"),
         [
             pytest.param(leb(2**32 - 1) + b"\x02\0\x0b", "4,294,967,295 entries", 0, id="count"),
+            pytest.param(b"\2\2\0\x0b", "2 entries are announced and 3 bytes", 0, id="no room"),
             pytest.param(b"\2\2\0\x0b\7\0\x0b\0", "body 1 of 2 goes on after", 4, id="too long"),
             pytest.param(b"\1\2\0\x0b\0", "1 bytes are left after the last", 4, id="left over"),
             pytest.param(b"\1\1\x0b\0", "a body of 1 bytes", 1, id="too short"),

@@ -136,7 +136,8 @@ class TestBroken:
         """A million components inside each other are refused in no time; no stack is as deep."""
         depth = 1_000_000
         # From the inside out, each one has eight bytes, a number and the size of all that is in it.
-        sizes, size = [], 8
+        sizes: list[bytes] = []
+        size = 8
         for _ in range(depth):
             sizes.append(leb(size))
             size += 9 + len(sizes[-1])

@@ -83,6 +83,10 @@ class TestReading:
 
         assert (found.module, dict(found.functions)) == ("m", {0: "d", 1: "a", 3: "b"})
 
+    def test_text(self) -> None:
+        """A map of a hundred thousand names can be printed without printing them."""
+        assert repr(names((1, flat(dict.fromkeys(range(1000), "f")))).functions) == "<NameMap of 1,000 names>"
+
     def test_unknown_part(self) -> None:
         """A part of a kind that nobody knows yet is passed over."""
         assert names((77, b"???"), (1, flat({0: "f"}))).functions[0] == "f"
@@ -99,6 +103,17 @@ class TestBroken:
         assert dict(found.functions) == {0: "first"}
         assert len(found.problems) == 2
         assert "name section: functions: it ends in the middle of a name" in found.problems[1]
+
+    def test_beyond_the_section(self) -> None:
+        """A part that announces more than its section has is not read on in the next section."""
+        part = b"\1" + leb(100) + b"\2\0\1a"
+        # Its number, size and contents would make a name of index 1.
+        data = module(custom("name", part), section(1, b"\0"))
+
+        found = Module(data).names()
+
+        assert dict(found.functions) == {0: "a"}
+        assert len(found.problems) == 2
 
     @pytest.mark.parametrize(
         ("part", "words"),
@@ -152,12 +167,15 @@ class TestBroken:
     def test_too_many(self) -> None:
         """More names than runtimes accept functions are a problem, and no more of them are kept."""
         found = names((1, leb(1_000_003) + b"".join(leb(i) + b"\0" for i in range(1_000_003))))
-        nested = names((2, leb(1_000_003) + b"".join(leb(i % 5) + b"\0" for i in range(1_000_003))))
+        one = names((2, b"\2\5" + leb(1_000_003) + b"\7\0" * 1_000_003 + b"\6" + flat({0: "x"})))
+        many = names((2, leb(1_000_003) + b"\7\0" * 1_000_003))
 
         assert len(found.functions) == 1_000_000
         assert "more than 1,000,000 names" in found.problems[0]
-        assert len(nested.locals) == 5
-        assert "more than 1,000,000 names" in nested.problems[0]
+        assert {i: dict(n) for i, n in one.locals.items()} == {5: {7: ""}}
+        assert "more than 1,000,000 names" in one.problems[0]
+        assert {i: dict(n) for i, n in many.locals.items()} == {7: {}}
+        assert "more than 1,000,000 names" in many.problems[0]
 
     @given(st.lists(st.tuples(st.integers(0, 12), st.binary(max_size=40)), max_size=6), st.binary(max_size=8))
     def test_anything(self, parts: list[tuple[int, bytes]], tail: bytes) -> None:

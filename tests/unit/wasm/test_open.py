@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 
 from tests.unit.wasm.encoding import custom, module, name, section, vector
 from wasmscope.errors import ModuleFormatError
-from wasmscope.wasm import Component, Module, open_binary
+from wasmscope.wasm import Component, Module, _file, open_binary
 
 MEBI = 1 << 20
 COMPONENT = b"\0asm\x0d\0\1\0"
@@ -78,7 +81,11 @@ class TestBothWays:
 
     @pytest.mark.parametrize(
         ("data", "words"),
-        [(b"", "an empty file"), (b"\x7fELF", "an ELF file"), (b"\0asm\1\0\0\0\x63\0", "number 99")],
+        [
+            (b"", "an empty file.*interrupted"),
+            (b"\x7fELF", "an ELF file.*give the .wasm file"),
+            (b"\0asm\1\0\0\0\x63\0", "number 99"),
+        ],
     )
     def test_refused(self, tmp_path: Path, size: int, data: bytes, words: str) -> None:
         """A file that is no module is refused, and is not kept open."""
@@ -109,6 +116,18 @@ class TestMapping:
         gc.collect()
         assert not mapped(path)
         assert len(list(Path("/proc/self/fd").iterdir())) == files
+
+    def test_names_do_not_hold_it(self, tmp_path: Path) -> None:
+        """Names are decoded when they are asked for; that somebody has them does not keep a closed file mapped."""
+        path = write(tmp_path / "a.wasm", 2 * MEBI)
+        found = Module.open(path)
+        names = found.names()
+
+        found.close()
+
+        assert not mapped(path)
+        with pytest.raises(ValueError, match="closed"):
+            _ = names.module
 
     def test_of_the_caller(self) -> None:
         """Closing a module that was made from data of the caller's leaves the data alone."""
@@ -151,12 +170,50 @@ class TestNoRegularFile:
         with pytest.raises(ModuleFormatError, match="unknown kind"):
             Module.open("/dev/zero")
 
+    def test_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What begins as a module and does not end is read up to a limit, here a small one."""
+        monkeypatch.setattr(_file, "_MOST_READ", 2 * MEBI)
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+
+        def write() -> None:
+            # The reader goes away before the end.
+            with suppress(BrokenPipeError):
+                path.write_bytes(module(custom("x", bytes(4 * MEBI))))
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            with pytest.raises(ModuleFormatError, match="is this the right file"):
+                Module.open(path)
+        finally:
+            writer.join()
+
     def test_nothing(self, tmp_path: Path) -> None:
         """A file that is not there, or a folder, is an error of the operating system."""
         with pytest.raises(FileNotFoundError):
             Module.open(tmp_path / "missing.wasm")
         with pytest.raises(IsADirectoryError):
             open_binary(tmp_path)
+
+
+class TestLightness:
+    def test_imports(self, tmp_path: Path) -> None:
+        """To open a small module and name a function takes nothing that is slow to load."""
+        path = write(tmp_path / "a.wasm", 10)
+        program = (
+            "import sys; before = set(sys.modules)\n"
+            "from wasmscope.wasm import Address, AddressKind, Module\n"
+            "with Module.open(sys.argv[1]) as module:\n"
+            "    module.function_of(Address(AddressKind.CODE, 2)), module.names().functions.get(0), module.build_id()\n"
+            "print(*sorted(set(sys.modules) - before))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+        loaded = set(done.stdout.split())
+
+        assert "wasmscope.wasm._bodies" in loaded
+        heavy = {"argparse", "ast", "dataclasses", "inspect", "json", "mmap", "pathlib", "struct", "urllib", "wasmtime"}
+        assert loaded & heavy <= set()
 
 
 class TestParts:

@@ -1,0 +1,279 @@
+"""Answers as text: in addr2line's shapes, as JSON, and as lines beneath a stack frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from wasmscope.cli._symbolize_options import SymbolizeOptions
+    from wasmscope.dwarf import Frame, Place
+    from wasmscope.dwarf._bulk import Bulk
+    from wasmscope.dwarf._engine_tables import EngineFrame
+    from wasmscope.dwarf.dialects import Match
+    from wasmscope.wasm import Address, AddressKind
+
+    Source = Callable[[str, int], Sequence[tuple[int, str]]]
+    """Gives (number, text) of the lines around a line of a file; nothing if it cannot be read."""
+    _Located = Frame | EngineFrame
+
+__all__ = ["AnswerFormat", "BulkFormat", "JsonFormat", "printable"]
+
+_NO_FRAME: Final = "??:0\n"
+_NEWLINE: Final = "\n"
+
+
+def printable(text: str) -> str:
+    """Take out what a terminal would act on, or what would begin a new line: names come from modules."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class AnswerFormat:
+    """How answers look."""
+
+    def __init__(self, options: SymbolizeOptions, source: Source | None = None) -> None:
+        """Choose.
+
+        Args:
+            options: What was asked for.
+            source: Where lines of source come from; None for no source.
+        """
+        self._options = options
+        self._source = source
+        self._files: dict[str, str] = {}
+
+    def address(self, address: Address) -> str:
+        """Give what ``-a`` shows before an answer."""
+        digits = f"0x{address.offset:08x}"
+        if address.function is not None:
+            digits = f"func[{address.function}]+0x{address.offset:x}"
+        return digits + (": " if self._options.pretty else "\n")
+
+    def answer(self, frames: Sequence[_Located]) -> str:
+        """Give an answer as addr2line would.
+
+        The shapes are those of GNU addr2line: ``??:0`` for a place that nobody knows, ``??:?`` where only the function
+        is known. Source: binutils, addr2line.c, ``translate_addresses``.
+
+        Args:
+            frames: What is there, the innermost first.
+        """
+        options = self._options
+        if not frames:
+            unknown = ("?? " if options.pretty else "??\n") if options.functions else ""
+            return unknown + _NO_FRAME
+        prefix = " (inlined by) " if options.pretty else ""
+        return prefix.join([self.frame(frame) for frame in (frames if options.inlines else frames[:1])])
+
+    def frame(self, frame: _Located) -> str:
+        """Give a frame as addr2line would."""
+        options = self._options
+        line = self._place(frame) + "\n"
+        if options.functions:
+            line = f"{self.function(frame) or '??'}{' at ' if options.pretty else _NEWLINE}{line}"
+        return line if self._source is None else line + "".join(self._source_lines(frame))
+
+    def beneath(self, frames: Sequence[Frame], indent: str) -> list[str]:
+        """Give the lines that go beneath a frame in text, without line ends.
+
+        Args:
+            frames: What is there, the innermost first.
+            indent: What each line begins with.
+        """
+        lines: list[str] = []
+        for frame in frames:
+            place = ""
+            if frame.file is not None:
+                place = f" at {self.file(frame.file)}" + (
+                    f":{frame.line}" + (f":{frame.column}" if frame.column else "") if frame.line else ""
+                )
+            inlined = "(inlined by) " if lines else ""
+            lines.append(f"{indent}{inlined}{printable(frame.function or frame.linkage_name or '??')}{place}")
+            lines.extend(f"{indent}    {line.rstrip()}" for line in self._source_lines(frame))
+        return lines
+
+    def function(self, frame: _Located) -> str | None:
+        """Give a function's name; None if nobody knows it."""
+        name = frame.function if self._options.demangle else frame.linkage_name or frame.function
+        return None if name is None else printable(name)
+
+    def _place(self, frame: _Located) -> str:
+        if frame.file is None:
+            return "??:?"
+        column = f":{frame.column or 0}" if self._options.columns and frame.line else ""
+        return f"{self.file(frame.file)}:{frame.line or '?'}{column}"
+
+    def file(self, file: str) -> str:
+        """Give a file as it is to be shown."""
+        known = self._files.get(file)
+        if known is None:
+            name = file.replace("\\", "/").rpartition("/")[2] if self._options.basenames else file
+            known = self._files[file] = printable(name)
+        return known
+
+    def _source_lines(self, frame: _Located) -> list[str]:
+        """Give the lines around a place, marked as llvm-symbolizer does with --print-source-context-lines."""
+        if self._source is None or frame.file is None or not frame.line:
+            return []
+        lines = self._source(frame.file, frame.line)
+        width = len(str(lines[-1][0])) if lines else 0
+        return [
+            f"{number:>{width}}{' >: ' if number == frame.line else '  : '}{printable(text.expandtabs(4))}\n"
+            for number, text in lines
+        ]
+
+
+class BulkFormat:
+    """Answers to a great many addresses, in addr2line's shapes; each unique answer is written once."""
+
+    def __init__(self, options: SymbolizeOptions, show: AnswerFormat, bulk: Bulk) -> None:
+        """Choose.
+
+        Args:
+            options: What was asked for.
+            show: How single answers look.
+            bulk: Who knows the module.
+        """
+        self._options = options
+        self._show = show
+        self._bulk = bulk
+        # By number: answers with numbers of the engine, and the others, which have negative numbers.
+        self._engines: list[str] = []
+        self._others: list[str] = [""]
+        # By the engine's numbers: frames, files and functions.
+        self._frames: list[str] = []
+        self._files: dict[int, str] = {}
+        self._functions: dict[int, str] = {}
+        self._epoch = -1
+
+    def answers(self, kind: AddressKind, offsets: Sequence[int]) -> str:
+        """Give the answers to addresses of one kind."""
+        options, bulk = self._options, self._bulk
+        numbers = bulk.numbers(kind, offsets, with_names=options.functions)
+        if bulk.epoch != self._epoch:
+            self._epoch = bulk.epoch
+            self._engines.clear()
+            self._frames.clear()
+            self._files.clear()
+            self._functions.clear()
+        self._write_new()
+        engines, others = self._engines, self._others
+        least = min(numbers, default=0)
+        if least < 0:
+            others.extend(map(self._other, range(-len(others), least - 1, -1)))
+            shown = [engines[number] if number >= 0 else others[-number] for number in numbers]
+        else:
+            shown = list(map(engines.__getitem__, numbers))
+        if options.addresses:
+            end = ": " if options.pretty else "\n"
+            shown = [f"0x{offset:08x}{end}{answer}" for offset, answer in zip(offsets, shown, strict=True)]
+        return "".join(shown)
+
+    def _write_new(self) -> None:
+        """Write what the engine has answered for the first time."""
+        options, bulk, show = self._options, self._bulk, self._show
+        frames, files, functions = self._frames, self._files, self._functions
+        end = " at " if options.pretty else "\n"
+        for function, file, line, column in bulk.frames(len(frames)):
+            place = files.get(file)
+            if place is None:
+                text = bulk.text(file)
+                place = files[file] = "??:?" if text is None else f"{show.file(text)}:"
+            if file:
+                place = f"{place}{line or '?'}:{column}" if options.columns and line else f"{place}{line or '?'}"
+            if options.functions:
+                name = functions.get(function)
+                if name is None:
+                    written, linked = bulk.function(function)
+                    name = written if options.demangle else linked or written
+                    name = functions[function] = ("??" if name is None else printable(name)) + end
+                place = f"{name}{place}"
+            frames.append(f"{place}\n")
+        engines = self._engines
+        if not engines:
+            engines.append(show.answer(()))
+        if options.inlines:
+            prefix = " (inlined by) " if options.pretty else ""
+            # What is around a frame has a smaller number.
+            for frame, outer in bulk.chains(len(engines)):
+                engines.append(f"{frames[frame]}{prefix}{engines[outer]}" if outer else frames[frame])
+        else:
+            engines.extend([frames[frame] for frame, _ in bulk.chains(len(engines))])
+
+    def _other(self, number: int) -> str:
+        frames = [self._bulk.frame_of(number)]
+        while number := self._bulk.outer(number):
+            frames.append(self._bulk.frame_of(number))
+        return self._show.answer(frames)
+
+
+class JsonFormat:
+    """Answers as JSON lines; ``docs/symbolizer.md`` describes them."""
+
+    def __init__(self, source: Source | None = None) -> None:
+        """Choose.
+
+        Args:
+            source: Where lines of source come from; None for no source.
+        """
+        from json import JSONEncoder
+
+        self._encode = JSONEncoder(separators=(",", ":")).encode
+        self._source = source
+
+    def place(self, place: Place, module: str) -> str:
+        """Give the answer for an address.
+
+        Args:
+            place: The answer.
+            module: What the module is called.
+        """
+        about = {**_address(place.address), "code_offset": place.code_offset, "module": module, "note": place.note}
+        return self._line(about, place.frames)
+
+    def match(self, match: Match, frames: Sequence[Frame]) -> str:
+        """Give a frame that was found in text, and the answer for it."""
+        address: dict[str, object] = (
+            {"address": None, "kind": None} if match.address is None else _address(match.address)
+        )
+        return self._line(
+            {
+                **address,
+                "dialect": match.dialect,
+                "module": match.module,
+                "function_index": match.function_index,
+                "function": match.function_name,
+            },
+            frames,
+        )
+
+    def call(self, thread: str, address: Address, module: str | None, frames: Sequence[Frame]) -> str:
+        """Give a call in a core dump, and the answer for it."""
+        return self._line({"thread": thread, **_address(address), "module": module}, frames)
+
+    def no_address(self, text: str) -> str:
+        """Answer what is no address."""
+        return self._encode({"error": "this is no address", "text": text}) + "\n"
+
+    def _line(self, about: dict[str, object], frames: Sequence[Frame]) -> str:
+        return self._encode({**about, "frames": [self._frame(frame) for frame in frames]}) + "\n"
+
+    def _frame(self, frame: Frame) -> dict[str, object]:
+        fields: dict[str, object] = {
+            "function": frame.function,
+            "linkage_name": frame.linkage_name,
+            "function_index": frame.function_index,
+            "file": frame.file,
+            "line": frame.line,
+            "column": frame.column,
+            "inlined": frame.is_inlined,
+            "origin": frame.origin.value,
+        }
+        if self._source is not None and frame.file is not None and frame.line:
+            lines = self._source(frame.file, frame.line)
+            fields["source"] = [{"line": number, "text": text} for number, text in lines]
+        return fields
+
+
+def _address(address: Address) -> dict[str, object]:
+    return {"address": f"0x{address.offset:x}", "kind": address.kind.value, "function_index": address.function}
