@@ -212,7 +212,7 @@ class TestSymbolizer:
     def test_asked_once(self, server: Server, tmp_path: Path) -> None:
         """A symbolizer asks for what it has nowhere else; the next one finds it in the store."""
         path = f"/buildid/{self.BUILD.hex()}/debuginfo"
-        server.answers[path] = giving((FIXTURES / "c" / "O1-build-id-debug-only.wasm").read_bytes())
+        server.answers[path] = giving((FIXTURES / "c" / "O1-build-id.wasm").read_bytes())
         for _ in range(2):
             module = FIXTURES / "c" / "O1-build-id-stripped.wasm"
             with Symbolizer(module, debug_path=[tmp_path], debuginfod_urls=[server.url]) as symbolizer:
@@ -237,7 +237,7 @@ class TestSymbolizer:
     def test_kept_in_the_users_cache(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a store, files go to the user's cache."""
         path = f"/buildid/{self.BUILD.hex()}/debuginfo"
-        server.answers[path] = giving((FIXTURES / "c" / "O1-build-id-debug-only.wasm").read_bytes())
+        server.answers[path] = giving((FIXTURES / "c" / "O1-build-id.wasm").read_bytes())
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         data = (FIXTURES / "c" / "O1-build-id-stripped.wasm").read_bytes()
         with Symbolizer(data, debug_path=(), debuginfod_urls=[server.url]) as symbolizer:
