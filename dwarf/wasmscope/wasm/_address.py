@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 __all__ = ["Address", "AddressKind"]
 
@@ -26,8 +26,7 @@ class AddressKind(Enum):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """A place in a module's code.
 
     Attributes:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 from wasmscope.errors import ModuleFormatError
 
+if TYPE_CHECKING:
+    from wasmscope.wasm._file import Data
+
 __all__ = ["Cursor"]
+
+_MOST_ENTRIES: Final = 1_000_000
+"""Of functions, types, imports and so on; an entry of two bytes can take fifty times as much memory once it is read.
+
+Source: https://webassembly.github.io/spec/js-api/#limits
+"""
 
 
 class Cursor:
@@ -22,7 +33,7 @@ class Cursor:
 
     __slots__ = ("_data", "_what", "end", "position")
 
-    def __init__(self, data: bytes | bytearray | memoryview, position: int, end: int, what: str) -> None:
+    def __init__(self, data: Data, position: int, end: int, what: str) -> None:
         """Begin to read.
 
         Args:
@@ -44,10 +55,33 @@ class Cursor:
     def take(self, size: int) -> bytes:
         """Read that many bytes."""
         start = self.position
-        if size > self.end - start:
-            raise self.error(f"{size:,} bytes are announced and {self.end - start:,} are left")
-        self.position = start + size
+        self.skip(size)
         return bytes(self._data[start : self.position])
+
+    def skip(self, size: int) -> None:
+        """Go over that many bytes."""
+        left = max(self.end - self.position, 0)
+        if size > left:
+            raise self.error(f"{size:,} bytes are announced and {left:,} are left")
+        self.position += size
+
+    def count(self, smallest: int = 1) -> int:
+        """Read how many entries follow.
+
+        Args:
+            smallest: Fewest bytes that an entry has: more entries than there is room for are refused at once.
+
+        Raises:
+            ModuleFormatError: If they are too many for the bytes that are left, or for any runtime.
+        """
+        start = self.position
+        found = self.u32()
+        left = self.end - self.position
+        if found > _MOST_ENTRIES:
+            raise self.error(f"{found:,} entries are announced; no runtime takes more than {_MOST_ENTRIES:,}", at=start)
+        if found * smallest > left:
+            raise self.error(f"{found:,} entries are announced and {left:,} bytes are left", at=start)
+        return found
 
     def byte(self) -> int:
         """Read one byte."""
@@ -84,21 +118,32 @@ class Cursor:
                 return value
         raise self.error(f"a number does not fit into {bits} bits", at=start)
 
+    def s32(self) -> int:
+        """Read a signed LEB128 number of at most 32 bits."""
+        return self._signed(32)
+
     def s33(self) -> int:
         """Read a signed LEB128 number of at most 33 bits, as heap types are."""
+        return self._signed(33)
+
+    def s64(self) -> int:
+        """Read a signed LEB128 number of at most 64 bits."""
+        return self._signed(64)
+
+    def _signed(self, bits: int) -> int:
         start = self.position
         value = shift = 0
-        while shift < 35:
+        while shift < bits:
             byte = self.byte()
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
                 if byte & 0x40:
                     value -= 1 << shift
-                if not -(1 << 32) <= value < 1 << 32:
+                if not -(1 << (bits - 1)) <= value < 1 << (bits - 1):
                     break
                 return value
-        raise self.error("a number does not fit into 33 bits", at=start)
+        raise self.error(f"a number does not fit into {bits} bits", at=start)
 
     def name(self) -> str:
         """Read a name: a vector of UTF-8 bytes."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from wasmscope.wasm._file import Data
 
 __all__ = ["FileFormat", "FileKind", "identify"]
 
@@ -75,7 +78,7 @@ _HTML: Final = re.compile(rb"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE)
 _LOOKED_AT: Final = 64 * 1024
 
 
-def identify(data: bytes | bytearray | memoryview) -> FileFormat:
+def identify(data: Data) -> FileFormat:
     """Tell what a file is. Whether it is a *valid* one shows only when it is read.
 
     Args:

@@ -68,10 +68,51 @@ class TestSigned:
         """Signed numbers have their sign in bit 6 of the last byte."""
         assert value == cursor(data).s33()
 
+    @pytest.mark.parametrize(("value", "bits"), [(2**31, 32), (-(2**31) - 1, 32), (2**63, 64), (-(2**63) - 1, 64)])
+    def test_just_too_big(self, value: int, bits: int) -> None:
+        """The first numbers beyond the range are refused, and the last ones within it are read."""
+        inside = value - 1 if value > 0 else value + 1
+        read = {32: Cursor.s32, 64: Cursor.s64}[bits]
+        # Bytes of seven bits each, in two's complement: enough of them for either number.
+        beyond, within = (
+            bytes(0x80 | number >> shift & 0x7F for shift in range(0, bits, 7))[:-1]
+            + bytes([number >> (bits // 7 * 7) & 0x7F])
+            for number in (value, inside)
+        )
+
+        assert read(cursor(within)) == inside
+        with pytest.raises(ModuleFormatError, match=f"{bits} bits"):
+            read(cursor(beyond))
+
     def test_too_big(self) -> None:
         """A number of more than 33 bits is refused."""
         with pytest.raises(ModuleFormatError, match="33 bits"):
             cursor(b"\xff\xff\xff\xff\x1f").s33()
+
+
+class TestCounts:
+    def test_room(self) -> None:
+        """More entries than there is room for are refused before anything is done for them."""
+        assert cursor(b"\2ab").count() == 2
+        assert cursor(b"\1ab").count(2) == 1
+        with pytest.raises(ModuleFormatError, match="2 entries are announced and 3 bytes are left") as caught:
+            cursor(b"?\2abc", start=1).count(2)
+        assert caught.value.offset == 1
+
+    def test_most(self) -> None:
+        """A million entries can be announced if there is room for them, and no more, however large the file."""
+        data = leb(1_000_000) + bytes(1_000_001)
+        assert cursor(data).count() == 1_000_000
+        with pytest.raises(ModuleFormatError, match="1,000,001 entries are announced; no runtime"):
+            cursor(leb(1_000_001) + data).count()
+
+    def test_skip(self) -> None:
+        """Going over more bytes than are left is refused."""
+        reader = cursor(b"abc")
+        reader.skip(3)
+        assert reader.is_at_end
+        with pytest.raises(ModuleFormatError, match="1 bytes are announced and 0 are left"):
+            reader.skip(1)
 
 
 class TestBounds:
@@ -79,7 +120,7 @@ class TestBounds:
     def test_never_outside(self, data: bytes, start: int, end: int, draw: st.DataObject) -> None:
         """Any read of any bytes goes forwards inside the part, or raises with a place in it."""
         reader = cursor(data, start, end)
-        reads = ["byte", "u32", "u64", "s33", "name"]
+        reads = ["byte", "u32", "u64", "s32", "s33", "s64", "name", "count"]
         for read in draw.draw(st.lists(st.sampled_from(reads), max_size=8)):
             before = reader.position
             try:

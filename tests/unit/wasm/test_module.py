@@ -57,6 +57,25 @@ class TestImportsAndExports:
             Export("", "func", 2),
         ) == found.exports()
 
+    def test_compact(self) -> None:
+        """Imports in groups, of one module or of one module and type, are read as if each stood alone.
+
+        Source: https://github.com/WebAssembly/compact-import-section
+        """
+        one_module = name("m") + name("") + b"\x7f" + vector(name("f") + b"\0\0", name("g") + b"\3\x7f\0")
+        one_type = name("n") + name("") + b"\x7e" + b"\0\0" + vector(name("a"), name(""))
+        alone = name("m") + name("") + b"\0\0"
+        found = Module(module(section(2, vector(one_module, one_type, alone)), section(10, vector(b"\2\0\x0b"))))
+
+        assert found.imports() == (
+            Import("m", "f", "func"),
+            Import("m", "g", "global"),
+            Import("n", "a", "func"),
+            Import("n", "", "func"),
+            Import("m", "", "func"),
+        )
+        assert found.bodies[0].function_index == 4
+
     def test_none(self) -> None:
         """A module of eight bytes has none."""
         found = Module(HEADER)
@@ -108,6 +127,8 @@ class TestFunctionTypes:
 
     def test_no_such_function(self) -> None:
         """A function that is not there has no type, and neither has one whose type is no function's."""
+        with pytest.raises(ModuleFormatError, match="function -1"):
+            Module(wasmtime.wat2wasm(EVERY_TYPE)).function_type(-1)
         with pytest.raises(ModuleFormatError, match="function 3"):
             Module(wasmtime.wat2wasm(EVERY_TYPE)).function_type(3)
         with pytest.raises(ModuleFormatError, match="function 0"):
@@ -119,6 +140,14 @@ class TestFunctionTypes:
             Module(module(section(1, b"\x01\x11\x00"), section(3, b"\x01\x00"))).function_type(0)
 
         assert caught.value.offset == len(HEADER) + 3
+
+    def test_count(self) -> None:
+        """Functions are counted with the imported ones, also in a file that has lost its code."""
+        found = Module(wasmtime.wat2wasm(EVERY_TYPE))
+        types = next(s for s in found.sections if s.id == 3)
+
+        assert (found.imported_function_count, found.function_count) == (1, 3)
+        assert Module(module(section(3, found.contents(types)))).function_count == 2
 
 
 class TestSections:
@@ -150,6 +179,28 @@ class TestSections:
         ) as caught:
             Module(data)
         assert caught.value.offset == 11
+
+    @pytest.mark.parametrize(
+        ("title", "kept", "shown"),
+        [
+            (".debug_info", 20, ".debug_info"),
+            (".debug_info", 8, "custom"),
+            ("a\nb", 10, "custom"),
+            ("x" * 60, 80, "custom"),
+        ],
+    )
+    def test_cut_off_in_a_custom_section(self, title: str, kept: int, shown: str) -> None:
+        """A custom section that is cut off is called by its own name, if that is there and fit for a line of text."""
+        data = module(b"\0" + leb(5000) + name(title) + bytes(1000))[: len(HEADER) + 3 + kept]
+
+        with pytest.raises(ModuleFormatError, match=f"its {shown} section should have 5,000 bytes"):
+            Module(data)
+
+    def test_too_many(self) -> None:
+        """A hundred thousand sections are read, and no more: each would take fifty times its bytes."""
+        assert len(Module(module(section(1, b"") * 100_000)).sections) == 100_000
+        with pytest.raises(ModuleFormatError, match="more than 100,000 sections"):
+            Module(module(section(1, b"") * 100_001))
 
     def test_unknown_section(self) -> None:
         """What does not continue with a known section is refused where it goes wrong."""
