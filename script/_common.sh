@@ -108,12 +108,15 @@ debian_rust=$cache/rust-debian13-1 # raise the last number when script/setup lay
 node_minimum=20 # what AssemblyScript's compiler asks for
 node_prefix=$cache/node-$(key_of "$root/requirements/node.txt")
 debian_clang=$cache/clang-debian13-1 # likewise
-clang_programs='clang-19 clang++-19 wasm-ld-19 llvm-symbolizer-19 llvm-objcopy-19 llvm-dwp-19 llvm-dwarfdump-19 wasm-tools wasm-opt-native'
+clang_programs='clang-19 clang++-19 wasm-ld-19 llvm-symbolizer-19 llvm-objcopy-19 llvm-dwp-19 llvm-dwarfdump-19 llvm-cxxfilt-19 wasm-tools wasm-opt-native'
 # The same version is in tests/support/oracles.py.
 addr2line_version=0.25.1 # the last that builds with Debian 13's Rust
 addr2line_program=addr2line-$addr2line_version
 addr2line_prefix=$cache/$addr2line_program
 zig_prefix=$cache/zig-$(key_of "$root/requirements/zig.txt")
+# The same rule is in tests/support/dwarf_fixtures.py.
+# shellcheck disable=SC2034
+corpus_prefix=$cache/corpus-$(cd "$root/tests/corpus" && key_of Cargo.lock corpus.sh cpp/containers.cpp rust/main.rs)
 # shellcheck disable=SC2034
 go_prefix=$cache/go-$(key_of "$root/requirements/go.txt")
 # The same rule is in tests/support/jaeger.py.

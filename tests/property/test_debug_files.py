@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.dwarf_fixtures import FIXTURES, all_addresses
+from tests.support.symbolized import FIXTURES, all_addresses
 from tests.unit.wasm.encoding import custom, leb, name
 from wasmscope.dwarf import Symbolizer, store_path
 from wasmscope.errors import ModuleFormatError

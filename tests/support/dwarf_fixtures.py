@@ -1,42 +1,49 @@
-"""The modules with debug information below tests/fixtures/dwarf: where they are, their sources, and how they trap."""
+"""Where the modules with debug information are: tests/fixtures/dwarf, and the corpus of real programs."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
-import wasmtime
+import pytest
 
-from wasmscope.wasm import Address, AddressKind, Module
+__all__ = ["CORPUS", "corpus_module", "dwarf_fixture"]
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "dwarf"
-
-
-def trap_frames(module: Path | bytes, export: str, *arguments: int) -> list[wasmtime.Frame]:
-    """Run an export that traps; what wasmtime says where, innermost first. Offsets are those of the file."""
-    config = wasmtime.Config()
-    config.wasm_memory64 = True
-    engine = wasmtime.Engine(config)
-    store = wasmtime.Store(engine)
-    compiled = wasmtime.Module(engine, module if isinstance(module, bytes) else module.read_bytes())
-    linker = wasmtime.Linker(engine)
-    linker.define_unknown_imports_as_traps(compiled)
-    function = linker.instantiate(store, compiled).exports(store)[export]
-    assert isinstance(function, wasmtime.Func)
-    try:
-        function(store, *arguments)
-    except wasmtime.Trap as trap:
-        return list(trap.frames)
-    raise AssertionError(f"{export} did not trap")
+REPOSITORY = Path(__file__).parents[2]
+CORPUS = (
+    "cpp-dwarf4",
+    "cpp-dwarf5",
+    "lua-dwarf4",
+    "lua-dwarf5",
+    "rust-debug",
+    "rust-release",
+    "sqlite-dwarf4",
+    "sqlite-dwarf5",
+    "zstd-dwarf4",
+    "zstd-dwarf5",
+)
 
 
-def all_addresses(module: Module) -> list[Address]:
-    """Every byte of every function's body, as file offsets."""
-    return [Address(AddressKind.FILE, offset) for body in module.bodies for offset in range(body.offset, body.end)]
+def dwarf_fixture(name: str) -> Path:
+    """Path of a fixture: ``c/O1-dwarf4.wasm``. With WASMSCOPE_GUESTS_DIR, of the one that was built there."""
+    built = os.environ.get("WASMSCOPE_GUESTS_DIR")
+    return Path(built or REPOSITORY, "tests", "fixtures", "dwarf", name)
 
 
-def source_line(folder: str, file: str | None, line: int | None) -> str:
-    """The text of a line, given what a symbolizer says of a fixture: its sources are below /src."""
-    assert file is not None and line is not None
-    name = Path(file).name
-    assert file == f"/src/{folder}/{name}"
-    return (FIXTURES / folder / name).read_text().splitlines()[line - 1]
+def corpus_module(name: str) -> Path:
+    """Path of a module of the corpus; skips the test where the corpus was not built."""
+    place = corpus_place()
+    if not place.is_dir():
+        pytest.skip(f"there is no corpus at {place}: build it with script/setup corpus")
+    return place / f"{name}.wasm"
+
+
+def corpus_place() -> Path:
+    """Where script/setup puts the corpus: the rule is the one in script/_common.sh."""
+    home_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = os.environ.get("WASMSCOPE_CACHE") or Path(home_cache, "wasmscope")
+    sources = [REPOSITORY / "tests" / "corpus" / name for name in ("Cargo.lock", "corpus.sh")]
+    sources += [REPOSITORY / "tests" / "corpus" / name for name in ("cpp/containers.cpp", "rust/main.rs")]
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return Path(cache, f"corpus-{key[:12]}")

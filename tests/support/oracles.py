@@ -16,9 +16,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
-__all__ = ["ADDR2LINE", "LLVM_SYMBOLIZER", "WASM_TOOLS", "OracleFrame", "addr2line", "llvm_symbolizer", "wasm_tools"]
+__all__ = [
+    "ADDR2LINE",
+    "LLVM_SYMBOLIZER",
+    "WASM_TOOLS",
+    "Frames",
+    "OracleFrame",
+    "addr2line",
+    "demangled",
+    "llvm_symbolizer",
+    "wasm_tools",
+]
 
 LLVM_SYMBOLIZER = "llvm-symbolizer-19"
+LLVM_CXXFILT = "llvm-cxxfilt-19"
 WASM_TOOLS = "wasm-tools"
 # The version that script/_common.sh pins.
 ADDR2LINE = "addr2line-0.25.1"
@@ -92,28 +103,36 @@ def wasm_tools(module: Path, file_offsets: Sequence[int]) -> list[Frames]:
 
     It gives one answer to an address that is asked for twice, and none to those that it knows nothing of.
     """
+    if not file_offsets:
+        return []
     output = run([WASM_TOOLS, "addr2line", str(module), *map(hex, file_offsets)], "")
     parts = WASM_TOOLS_ANSWER.split(output)
     found = {int(offset, 16): text for offset, text in zip(parts[1::2], parts[2::2], strict=True)}
-    return [
-        [wasm_tools_frame(line.strip()) for line in found.get(offset, "").splitlines() if line.strip()]
-        for offset in file_offsets
-    ]
+    answers = [map(wasm_tools_frame, found.get(offset, "").split("\n")) for offset in file_offsets]
+    return [[frame for frame in frames if any(frame)] for frames in answers]
 
 
 def wasm_tools_frame(text: str) -> OracleFrame:
     """Read one frame: ``run /src/main.c:12:3``, where the place or a part of it may be missing."""
+    text = text.strip()
+    if text == "no dwarf frames found for this address":
+        return OracleFrame(None, None, None, None)
     place = WASM_TOOLS_PLACE.search(text)
     if place is None:
-        return OracleFrame(text, None, None, None)
+        return OracleFrame(text or None, None, None, None)
     file, line, column = place.groups()
     name = text[: place.start()]
     return OracleFrame(
-        None if name == "<unknown>" else name,
+        None if name == "<unnamed>" else name,
         file,
         int(line) if line else None,
         int(column) if column else None,
     )
+
+
+def demangled(names: Sequence[str]) -> list[str]:
+    """Ask LLVM what names of the linker mean: C++ and Rust, both kinds of mangling."""
+    return run([LLVM_CXXFILT], "".join(f"{name}\n" for name in names)).splitlines()
 
 
 def hexadecimal(offsets: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from wasmscope.dwarf._debug_info import DebugInfo, DebugSources, find_debug_info
 from wasmscope.dwarf._frame import Frame, Origin, Place
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Resolver"]
 
 _MAX_CHAINS: Final = 200_000
+# Optimizers that merge code leave such entries behind in sound modules: what they say is not used, and not missed.
+_HARMLESS: Final = "inlined calls outside of their function's code"
 _NO_CODE: Final = "it has no code; if it is a debug file, name the module that is executed, too"
 # Makes a named tuple in half the time that its class takes, which counts for a million addresses.
-_new: Callable[[type[Any], Iterable[object]], Any] = tuple.__new__
+_new: Callable[[type[Any], Iterable[object]], Any] = cast(Any, tuple).__new__
 
 
 class Resolver:
@@ -33,8 +35,7 @@ class Resolver:
 
     Attributes:
         module: The module that is executed.
-        notes: What people should know about the answers: a line each time that something is found and not used.
-        problems: What is broken in the DWARF that is used, as far as it was met.
+        notes: What people should know about the answers, in the order in which it turned out.
         names: What its functions are called without debug information.
     """
 
@@ -48,11 +49,11 @@ class Resolver:
         """
         self.module = module
         self.notes: list[str] = []
-        self.problems: tuple[str, ...] = ()
         self.names = FunctionNames(module, self.notes)
         self._sources = sources
         self._given_map = source_map
         self._names_file: Module | None = None
+        self._problems: set[str] = set()
         # Frames by the number of their chain; chains that may belong to several functions; frames by function where
         # there is nothing but its name.
         self._tables: Tables | None = None
@@ -179,11 +180,19 @@ class Resolver:
             return None
         try:
             answers = self.info.lookup(offsets)
-            self.problems = self.info.engine.problems
+            for problem in self.info.engine.problems:
+                self._note_problem(problem)
             return answers
         except (DebugInfoError, ModuleFormatError) as error:
-            self.problems = (f"no answer: {error}",)
+            self._note_problem(f"no answer: {error}")
             return None
+
+    def _note_problem(self, problem: str) -> None:
+        """Note what is broken in the DWARF, each kind once: its number grows with what is looked at."""
+        kind = problem.lstrip("0123456789,")
+        if kind not in self._problems and not problem.endswith(_HARMLESS):
+            self._problems.add(kind)
+            self.notes.append(f"in the DWARF: {problem}")
 
     def _from_dwarf(self, chain: tuple[EngineFrame, ...], function: int) -> tuple[Frame, ...]:
         assert self.info is not None and self._bodies is not None and self.module.code is not None

@@ -92,6 +92,8 @@ class Symbolizer:
         self._component = None if isinstance(binary, Module) else binary
         inner = (binary,) if isinstance(binary, Module) else tuple(nested.module for nested in binary.modules())
         self._resolvers = tuple(Resolver(each, sources, mapped) for each in inner)
+        self._notes: list[str] = []
+        self._notes_taken = [0] * len(inner)
         self._lock = RLock()
         self._idle_after_s = idle_after_s
         self._last_use = monotonic()
@@ -237,14 +239,19 @@ class Symbolizer:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What people should know about the answers so far: what was found and not used, and why. One line each."""
-        found = [
-            (number, note)
-            for number, resolver in enumerate(self._resolvers)
-            for note in (*resolver.notes, *(f"in the DWARF: {problem}" for problem in resolver.problems))
-        ]
-        is_one = self._component is None
-        return tuple(dict.fromkeys(note if is_one else f"module {number}: {note}" for number, note in found))
+        """What people should know about the answers so far: what was found and not used, and why. One line each.
+
+        There may be more after the next question; those that are there stay, in their order.
+        """
+        with self._lock:
+            for number, resolver in enumerate(self._resolvers):
+                new = resolver.notes[self._notes_taken[number] :]
+                self._notes_taken[number] += len(new)
+                prefix = "" if self._component is None else f"module {number}: "
+                for note in dict.fromkeys(prefix + note for note in new):
+                    if note not in self._notes:
+                        self._notes.append(note)
+            return tuple(self._notes)
 
     # --- its life ---
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dwarf_fixtures import FIXTURES, all_addresses, source_line, trap_frames
+from tests.support.symbolized import FIXTURES, all_addresses, source_line, trap_frames
 from tests.unit.dwarf.maps import source_map
 from tests.unit.wasm.encoding import custom, leb, name
 from wasmscope.dwarf import Origin, Place, Symbolizer, Verdict, store_path
