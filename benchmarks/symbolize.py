@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,16 +73,26 @@ class _Symbolizers:
         return made
 
 
+# Linux counts to a process's peak what its parent had when it was started. So a small one starts it.
+_STARTER = """
+import os, sys, time
+source, out = os.open(sys.argv[1], os.O_RDONLY), os.open(sys.argv[2], os.O_WRONLY)
+null = os.open(os.devnull, os.O_WRONLY)
+actions = [(os.POSIX_SPAWN_DUP2, source, 0), (os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
+started = time.perf_counter()
+child = os.posix_spawn(sys.argv[3], sys.argv[3:], os.environ, file_actions=actions)
+_, status, usage = os.wait4(child, 0)
+print(time.perf_counter() - started, os.waitstatus_to_exitcode(status), usage.ru_maxrss)
+"""
+
+
 def _run(command: Sequence[str], lines: Path) -> _Cost:
-    with lines.open("rb") as source, tempfile.TemporaryFile() as out:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdin=source, stdout=out, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode or not out.tell():
-            raise PeerError(f"{Path(command[0]).name} failed with exit code {process.returncode}")
-    return _Cost(seconds, usage.ru_maxrss * 1024 / 1e6 if sys.platform != "darwin" else usage.ru_maxrss / 1e6)
+    with tempfile.NamedTemporaryFile() as out:
+        starter = [sys.executable, "-ISc", _STARTER, str(lines), out.name, *command]
+        seconds, code, peak = subprocess.run(starter, capture_output=True, text=True, check=True).stdout.split()
+        if int(code) or not Path(out.name).stat().st_size:
+            raise PeerError(f"{Path(command[0]).name} failed with exit code {code}")
+    return _Cost(float(seconds), int(peak) * (1 if sys.platform == "darwin" else 1024) / 1e6)
 
 
 def _together(commands: Mapping[str, Sequence[str]], offsets: Sequence[int], runs: int) -> dict[str, _Cost]:
@@ -166,7 +174,7 @@ def small(report: Report, symbolizers: _Symbolizers) -> None:
     ours = costs["wasmscope"].seconds * 1000
     peer = costs.get(_LLVM)
     theirs = None if peer is None else peer.seconds * 1000
-    report.add(Figure("small: one address", ours, "ms", peer and _LLVM, theirs, Bound(most=_MOST_SMALL_MS)))
+    report.add(Figure("small: one address", ours, "ms", _LLVM if peer else None, theirs, Bound(most=_MOST_SMALL_MS)))
 
 
 def growth(report: Report, symbolizers: _Symbolizers) -> None:
