@@ -133,12 +133,13 @@ class FunctionVariables:
         Args:
             code_offset: The place, as an offset in the code section's contents.
         """
-        inside: list[int] = []
+        inside: set[int] = set()
+        innermost: int | None = None
         for number, scope in enumerate(self.scopes):
             if (scope.parent is None or scope.parent in inside) and scope.covers(code_offset):
-                inside.append(number)
+                inside.add(number)
+                innermost = number
         chain: list[Scope] = []
-        innermost: int | None = inside[-1] if inside else None
         while innermost is not None:
             chain.append(self.scopes[innermost])
             innermost = self.scopes[innermost].parent

@@ -30,7 +30,7 @@ __all__ = ["DebugVariables", "variables"]
 
 _MAX_VARIABLES: Final = 20_000
 _MAX_SCOPES: Final = 20_000
-_MAX_LOCATIONS: Final = 200_000
+_MAX_LOCATIONS: Final = 50_000
 _MAX_UNIT_RANGES: Final = 2_000_000
 _MAX_ORIGINS: Final = 16
 _BLOCKS: Final = (Form.EXPRLOC, Form.BLOCK, Form.BLOCK1, Form.BLOCK2, Form.BLOCK4)

@@ -10,8 +10,8 @@ from wasmscope.cli._doctor import doctor_parser
 from wasmscope.cli._parser import Parser
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/cli.md").read_text()
-DOCTOR = DOCUMENT.partition("## wasmscope doctor")[2].partition("### Findings")[0]
-DEBUG = DOCUMENT.partition("## wasmscope debug")[2]
+DOCTOR = DOCUMENT.partition("## `wasmscope doctor`")[2].partition("### Findings")[0]
+DEBUG = DOCUMENT.partition("## `wasmscope debug`")[2]
 
 
 @pytest.mark.parametrize(
