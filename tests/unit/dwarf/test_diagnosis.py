@@ -1,4 +1,7 @@
-"""What is said about the fixtures: what each of them is was decided when it was built, not by the code under test."""
+"""What is said about the fixtures: what each of them is was decided when it was built, not by the code under test.
+
+The symbolizer has to see it the same way: lines where they can be trusted, none where they cannot.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,12 @@ from wasmscope.dwarf import (
     PathMap,
     Severity,
     SourceFiles,
+    Symbolizer,
     diagnose,
     split_module,
     strip_module,
 )
-from wasmscope.wasm import Module, open_binary
+from wasmscope.wasm import Address, AddressKind, Module, open_binary
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/dwarf"
 C = FIXTURES / "c"
@@ -59,6 +63,15 @@ def sources_of(diagnosis: Diagnosis) -> SourceFiles:
     return found
 
 
+def lines_of(path: Path) -> list[int | None]:
+    """What the symbolizer says of places all over the code of a core module."""
+    with Symbolizer(str(path), debug_path=()) as symbolizer, Module.open(path) as module:
+        places = symbolizer.symbolize(
+            Address(AddressKind.FILE, offset) for body in module.bodies for offset in range(body.offset, body.end, 5)
+        )
+    return [place.frames[0].line for place in places]
+
+
 class TestFixtures:
     @pytest.mark.parametrize(
         "name",
@@ -94,6 +107,10 @@ class TestFixtures:
 
         assert found.is_trustworthy
         assert said(found) == ["no-build-id"]
+        if not name.startswith("component/"):
+            lines = lines_of(FIXTURES / f"{name}.wasm")
+            # What compilers add of their own has none: in this AssemblyScript module, a quarter of the code.
+            assert sum(line is not None for line in lines) > 0.7 * len(lines)
 
     @pytest.mark.parametrize(
         ("name", "codes"),
@@ -122,6 +139,8 @@ class TestFixtures:
         assert said(found) == codes
         bad = [f for module in found.modules for f in module.findings if f.severity is not Severity.NOTE]
         assert all(finding.remedy for finding in bad)
+        if found.modules[0].examination.functions:
+            assert set(lines_of(FIXTURES / f"{name}.wasm")) == {None}
 
 
 class TestFacts:
