@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from elftools.dwarf.enums import ENUM_DW_LANG
 
 from tests.fixtures.dwarf.binary import decode_leb
 from tests.support.pyelftools_lines import debug_sections
-from tests.unit.wasm.encoding import custom, leb
+from tests.unit.wasm.encoding import custom, leb, module, section
 from wasmscope.dwarf import (
     Diagnosis,
     Health,
@@ -25,6 +26,7 @@ from wasmscope.dwarf import (
     split_module,
     strip_module,
 )
+from wasmscope.dwarf._examiner import _LANGUAGES
 from wasmscope.wasm import Address, AddressKind, Module, open_binary
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/dwarf"
@@ -165,6 +167,12 @@ class TestFacts:
         assert found.named_functions == found.functions
         assert found.imported_functions + found.functions == decode_leb(names, start)[0]
 
+    def test_languages(self) -> None:
+        """Languages are called as pyelftools has them, from the list of the DWARF committee."""
+        for number, name in _LANGUAGES.items():
+            official = next(key for key, value in ENUM_DW_LANG.items() if value == number)
+            assert name == official.removeprefix("DW_LANG_").replace("_plus_plus_", "++").replace("_plus_plus", "++")
+
     def test_rewritten(self) -> None:
         """What wasm-opt wrote, native or not, is told from what the linker wrote."""
         assert "rewritten" in said(diagnosed(DERIVED / "npm-wasm-opt.wasm"), Severity.NOTE)
@@ -271,6 +279,23 @@ class TestDebugFiles:
 
         assert said(found) == ["no-debug-info", "debug-file-unused", "no-build-id"]
         assert "another build" in message(found, "debug-file-unused")
+
+    def test_stale_dwarf_inside(self, tmp_path: Path) -> None:
+        """If a debug file fits, stale DWARF in the module does no harm; it is told of."""
+        shutil.copy(DERIVED / "dwarf-of-another-build.wasm", tmp_path / "m.wasm")
+        shutil.copy(C / "O1-dwarf4.wasm", tmp_path / "m.debug.wasm")
+
+        found = diagnosed(tmp_path / "m.wasm")
+
+        assert found.is_trustworthy
+        assert said(found) == ["debug-file-unused", "no-build-id"]
+
+    def test_broken(self, tmp_path: Path) -> None:
+        """A debug file whose code section is broken is to blame, not the module."""
+        broken = tmp_path / "broken.wasm"
+        broken.write_bytes(module(section(3, b"\1\0"), section(10, b"\x05\1"), custom(".debug_info", b"x")))
+
+        assert said(diagnosed(C / "O1-dwarf4.wasm", debug_file=str(broken)))[0] == "debug-file-unreadable"
 
     def test_link_to_nothing(self, tmp_path: Path) -> None:
         """A link that leads nowhere is the reason that there are no lines."""
