@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -166,6 +167,30 @@ class TestElsewhere:
         comparison.check_calls(functools.partial(oracles.llvm_symbolizer, sound))
         report(case.module, comparison)
         assert comparison.their_lines > 0
+
+
+class TestNames:
+    """What mangled names are shown as."""
+
+    @pytest.mark.parametrize("name", ["cpp-dwarf4", "cpp-dwarf5", "cpp/O0-dwarf5", "cpp/O2-dwarf4", "rust/release-v0"])
+    def test_demangled(self, name: str) -> None:
+        """Nine names in ten are those that LLVM's demangler gives; where our demangler fails, the source's name stays."""
+        path = module_path(name)
+        code = Code.read(path)
+        frames = {frame for place in our_places(path, sample(name, code)) for frame in place.frames}
+        shown = {frame.linkage_name: frame.function for frame in frames if frame.linkage_name and frame.function}
+        mangled = [name for name in shown if name.startswith(("_Z", "_R"))]
+        expected = dict(zip(mangled, oracles.demangled(mangled), strict=True))
+        differ = {name for name in mangled if plain(shown[name]) != plain(expected[name])}
+        assert len(mangled) > 10
+        assert len(differ) <= 0.1 * len(mangled), [(shown[name], expected[name]) for name in differ][:SHOWN]
+        assert not [name for name in differ if shown[name] == name]
+
+
+def plain(name: str) -> str:
+    """A demangled name without what demanglers write in different ways: blanks, and the types of numbers."""
+    name = re.sub(r"\((?:unsigned )?(?:long|int|char|bool)\)(\d+)", r"\1", name)
+    return re.sub(r"\s|(?<=\d)ul?", "", name)
 
 
 class TestComponent:

@@ -75,6 +75,19 @@ class LineTable:
         rows = self._live[at]
         return rows[bisect_right(rows, address, key=lambda row: row.address) - 1]
 
+    def rows(self, address: int, low: int) -> list[LineRow]:
+        """The row of each sequence that covers an address and begins at or after `low`, the function's first byte.
+
+        There is more than one where units have the same function, of which the linker kept one: it has the line tables
+        of the others tell of that, too.
+        """
+        live = self._live[bisect_left(self._starts, low) : bisect_right(self._starts, address)]
+        return [
+            rows[bisect_right(rows, address, key=lambda row: row.address) - 1]
+            for rows in live
+            if address < rows[-1].address
+        ]
+
     def between(self, low: int, high: int) -> list[LineRow]:
         """The rows with an address from `low` on, and before `high`, by address."""
         first = max(bisect_right(self._starts, low) - 1, 0)
@@ -124,7 +137,11 @@ def read_lines(data: bytes) -> LineTable:
     sequences: list[list[LineRow]] = []
     tables: set[int] = set()
     for unit in dwarf.iter_CUs():
-        attributes = unit.get_top_DIE().attributes
+        top = unit.get_top_DIE()
+        attributes = top.attributes
+        # A type unit shares the line table of a unit with code, and does not say in which folder that is.
+        if top.tag == "DW_TAG_type_unit":
+            continue
         if "DW_AT_stmt_list" not in attributes or attributes["DW_AT_stmt_list"].value in tables:
             continue
         tables.add(attributes["DW_AT_stmt_list"].value)

@@ -128,7 +128,7 @@ class Bulk:
             return ()
         words = self._tables._frames
         at = _FRAME_WORDS * first
-        return zip(*(words[at + part :: _FRAME_WORDS] for part in range(4)), strict=True)  # type: ignore[return-value]
+        return zip(*(words[at + part :: _FRAME_WORDS] for part in range(4)), strict=True)
 
     def text(self, number: int) -> str | None:
         """Give a text of the engine; None for 0."""

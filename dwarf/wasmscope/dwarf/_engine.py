@@ -453,9 +453,8 @@ class Engine:
 
 
 def _engine_code() -> bytes:
-    from pathlib import Path
-
-    return Path(__file__).with_name("_engine.wasm").read_bytes()
+    with open(os.path.join(os.path.dirname(__file__), "_engine.wasm"), "rb") as file:  # pathlib takes 5 ms to load
+        return file.read()
 
 
 def _numbered(sections: Mapping[str, Source]) -> dict[int, Source]:
