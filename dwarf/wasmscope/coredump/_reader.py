@@ -133,10 +133,10 @@ def _read_module(module: Module, data: memoryview) -> CoreDump:
 
 
 def _without_offsets(thread: DumpThread) -> DumpThread:
-    """Forget where in their functions the calls of a stack by WasmEdge 0.14 and 0.15 were.
+    """Forget where in their functions the calls of a stack by WasmEdge 0.14 were.
 
-    It writes where in the file the instruction is that called a function, and not where in the function it is. These
-    versions alone have both a section with modules and frames that do not say which instance was running.
+    It writes where in the file the instruction is that called a function, and not where in the function it is. It
+    alone has both a section with modules and frames that do not say which instance was running.
 
     Source: https://github.com/WasmEdge/WasmEdge/blob/0800d49d75a46b7f02c3808ce2849d0b6777ace5/lib/executor/coredump.cpp
     """
