@@ -11,7 +11,7 @@ import pytest
 from tests.support.symbolized import FIXTURES, all_addresses, source_line, trap_frames
 from tests.unit.dwarf.maps import source_map
 from tests.unit.wasm.encoding import custom, leb, name
-from wasmscope.dwarf import Origin, Place, Symbolizer, Verdict, store_path
+from wasmscope.dwarf import EngineLimits, Origin, Place, Symbolizer, Verdict, store_path
 from wasmscope.errors import ModuleFormatError
 from wasmscope.wasm import Address, AddressKind, Component, Module, open_binary
 
@@ -311,6 +311,12 @@ class TestRefused:
 
             assert place.frames == () and place.note is not None
             assert "it has no code" in symbolizer.notes[0]
+
+    def test_more_than_allowed(self) -> None:
+        """DWARF that needs more than it may gives names, and a note says why."""
+        with Symbolizer(C / "O1-dwarf4.wasm", limits=EngineLimits(memory_bytes=2000)) as symbolizer:
+            assert origins(everywhere(symbolizer)) == {Origin.NAMES}
+            assert "bytes, and the limit is 2,000" in symbolizer.notes[0]
 
     @pytest.mark.parametrize("section", [".debug_info", ".debug_line", ".debug_abbrev"])
     def test_broken(self, section: str) -> None:
