@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import statistics
@@ -88,8 +89,11 @@ print(time.perf_counter() - started, os.waitstatus_to_exitcode(status), usage.ru
 
 def _run(command: Sequence[str], lines: Path) -> _Cost:
     with tempfile.NamedTemporaryFile() as out:
+        # As after an installation: modules of Python are compiled once.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         starter = [sys.executable, "-ISc", _STARTER, str(lines), out.name, *command]
-        seconds, code, peak = subprocess.run(starter, capture_output=True, text=True, check=True).stdout.split()
+        done = subprocess.run(starter, env=environment, capture_output=True, text=True, check=True)
+        seconds, code, peak = done.stdout.split()
         if int(code) or not Path(out.name).stat().st_size:
             raise PeerError(f"{Path(command[0]).name} failed with exit code {code}")
     return _Cost(float(seconds), int(peak) * (1 if sys.platform == "darwin" else 1024) / 1e6)
