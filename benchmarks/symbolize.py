@@ -50,7 +50,7 @@ class _Symbolizers:
             "wasm-tools addr2line": "wasm-tools",
             "addr2line 0.25.1": "addr2line-0.25.1",
         }
-        self._programs = {}
+        self._programs: dict[str, str] = {}
         for name, program in programs.items():
             found = shutil.which(program)
             if found is None:
@@ -190,14 +190,17 @@ def growth(report: Report, symbolizers: _Symbolizers) -> None:
             modules.append(subject.path())
         except PeerError:
             continue
-    rows = []
+    rows: list[tuple[str, list[Figure | None]]] = []
     for module in modules:
         with Module.open(module) as opened:
             size = sum(s.size for s in opened.sections if s.name.startswith(".debug_"))
         offsets = _offsets(module, 1)
         cost = _together({"wasmscope": symbolizers.commands(module, offsets)["wasmscope"]}, offsets, 7)["wasmscope"]
         name = f"{size / 1e6:.2f} MB"
-        figures = [Figure(f"{name}: time", cost.seconds * 1000, "ms"), Figure(f"{name}: memory", cost.peak_mb, "MB")]
+        figures: list[Figure | None] = [
+            Figure(f"{name}: time", cost.seconds * 1000, "ms"),
+            Figure(f"{name}: memory", cost.peak_mb, "MB"),
+        ]
         rows.append((name, figures))
     report.table("debug information", ["ms", "peak MB"], rows)
 
