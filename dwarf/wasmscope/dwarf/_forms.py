@@ -143,8 +143,8 @@ def read_leb(data: bytes | memoryview, at: int, *, is_signed: bool = False) -> t
 
 def read_abbreviations(
     data: memoryview, at: int, sizes: UnitSizes, *, wanted: int | None = None
-) -> dict[int, Abbreviation]:
-    """Read a table of abbreviations.
+) -> tuple[dict[int, Abbreviation], int]:
+    """Read a table of abbreviations; gives it and where the reading ended.
 
     Args:
         data: The section .debug_abbrev.
@@ -161,7 +161,7 @@ def read_abbreviations(
         while len(found) < _MAX_ABBREVIATIONS:
             code, at = read_leb(data, at)
             if not code:
-                return found
+                return found, at
             tag, at = read_leb(data, at)
             has_children = bool(data[at])
             at += 1
@@ -179,7 +179,7 @@ def read_abbreviations(
                 raise DebugInfoError(f".debug_abbrev: an entry with more than {_MAX_ATTRIBUTES} attributes at {at:#x}")
             found[code] = Abbreviation(tag, has_children, tuple(attributes), _steps(attributes, sizes, at))
             if code == wanted:
-                return found
+                return found, at
     except IndexError:
         raise DebugInfoError(f".debug_abbrev is cut off in the table at {start:#x}; build the module again") from None
     raise DebugInfoError(f".debug_abbrev: more than {_MAX_ABBREVIATIONS:,} abbreviations at {start:#x}")
