@@ -27,7 +27,7 @@ _BLOCK2: Final = -5
 _BLOCK4: Final = -6
 _INDIRECT: Final = -7
 
-_FIXED: Final = {
+_FIXED: Final[dict[int, int]] = {
     Form.DATA1: 1,
     Form.DATA2: 2,
     Form.DATA4: 4,
@@ -55,7 +55,7 @@ _FIXED: Final = {
 _OF_OFFSET_SIZE: Final = frozenset(
     (Form.STRP, Form.LINE_STRP, Form.STRP_SUP, Form.SEC_OFFSET, Form.GNU_REF_ALT, Form.GNU_STRP_ALT)
 )
-_VARIABLE: Final = {
+_VARIABLE: Final[dict[int, int]] = {
     Form.UDATA: _LEB,
     Form.SDATA: _LEB,
     Form.REF_UDATA: _LEB,
@@ -200,15 +200,16 @@ def _steps(attributes: list[tuple[int, int, int]], sizes: UnitSizes, at: int) ->
 
 def _size(form: int, sizes: UnitSizes) -> int | None:
     """Bytes of a value, or how to go over it; None if the form is unknown."""
-    if form in _FIXED:
-        return _FIXED[Form(form)]
+    fixed = _FIXED.get(form)
+    if fixed is not None:
+        return fixed
     if form in _OF_OFFSET_SIZE:
         return sizes.offset
     if form == Form.ADDR:
         return sizes.address
     if form == Form.REF_ADDR:
         return sizes.address if sizes.version == 2 else sizes.offset
-    return _VARIABLE[Form(form)] if form in _VARIABLE else None
+    return _VARIABLE.get(form)
 
 
 def skip_entry(data: bytes, at: int, steps: tuple[int, ...], sizes: UnitSizes) -> int:

@@ -44,7 +44,7 @@ class LineFiles:
         if path is None:
             return None
         folder = self._unit.text(self._folders[folder_number]) if folder_number < len(self._folders) else None
-        return _join(_join(self._unit.top.text(At.COMP_DIR) or "", folder or ""), path)
+        return _join(_join(self._unit.folder, folder or ""), path)
 
 
 def read_files(unit: Unit) -> LineFiles:

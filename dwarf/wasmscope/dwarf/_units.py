@@ -306,6 +306,16 @@ class Unit:
         """The number of its language (DW_LANG_*); 0 if it does not say."""
         return self.top.number(At.LANGUAGE) or 0
 
+    @cached_property
+    def producer(self) -> str:
+        """What made it, in its own words; empty if it does not say."""
+        return self.top.text(At.PRODUCER) or ""
+
+    @cached_property
+    def folder(self) -> str:
+        """The folder in which it was compiled; empty if it does not say."""
+        return self.top.text(At.COMP_DIR) or ""
+
     # --- entries ---
 
     @property
