@@ -138,7 +138,7 @@ def read_leb(data: bytes | memoryview, at: int, *, is_signed: bool = False) -> t
             if is_signed and byte & 0x40:
                 value -= 1 << shift
             return value, place + 1
-    raise DebugInfoError(f"a number of more than {_MAX_LEB_BYTES} bytes at {at:#x}")
+    raise DebugInfoError(f"debug information: a number of more than {_MAX_LEB_BYTES} bytes at {at:#x}")
 
 
 def read_abbreviations(
