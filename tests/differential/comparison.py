@@ -18,7 +18,7 @@ from tests.support.oracles import Frames, OracleFrame, demangled
 from tests.support.pyelftools_lines import LineRow, LineTable
 from wasmscope.dwarf import Frame, Place
 
-__all__ = ["Body", "Code", "Comparison", "Oracle", "Why"]
+__all__ = ["Body", "Code", "Comparison", "Oracle", "Why", "ours_at", "theirs_at"]
 
 
 class Why(Enum):
@@ -193,6 +193,9 @@ class Comparison:
     our_lines: int = 0
     their_lines: int = 0
     _demangled: dict[str, str] = field(default_factory=dict[str, str])
+    _nearest: dict[Body, tuple[list[LineRow], set[Location]]] = field(
+        default_factory=dict[Body, tuple[list[LineRow], set[Location]]]
+    )
     # Where a line is that may be one of a call that was inlined, by body.
     _calls: dict[Body, list[tuple[int, Location]]] = field(default_factory=dict[Body, list[tuple[int, Location]]])
 
@@ -266,14 +269,21 @@ class Comparison:
             expect(theirs_at(theirs[0]) in map(of_row, rows), "a line of no unit that has this function")
             return {Why.TWO_UNITS}
         expect(not theirs[0].line, "another line")
-        nearest = [row for row in self.lines.between(body.start, body.end) if row.line and not row.is_end]
+        nearest, places = self.with_lines(body)
         if not rows:
             expect(bool(nearest) and nearest[0].address > offset, "a line where there is no line table")
             expect(found == of_row(nearest[0]), "not the first line of the function")
             return {Why.NO_ROW_YET}
-        if found not in map(of_row, nearest):
+        if found not in places:
             self._calls.setdefault(body, []).append((offset, found))
         return {Why.LINE_0}
+
+    def with_lines(self, body: Body) -> tuple[list[LineRow], set[Location]]:
+        """Give the rows of a body that have a line, and where they are."""
+        if body not in self._nearest:
+            rows = [row for row in self.lines.between(body.start, body.end) if row.line and not row.is_end]
+            self._nearest[body] = rows, set(map(of_row, rows))
+        return self._nearest[body]
 
     def name_reason(
         self, offset: int, body: Body, ours: Frame, theirs: OracleFrame, *, is_outermost: bool

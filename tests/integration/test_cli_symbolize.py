@@ -290,6 +290,14 @@ class TestModules:
         assert out.splitlines()[3].strip().startswith("geo::measure_all(")
         assert out.splitlines()[4:] == ["  2:  0x3e8 - three!x"]
 
+    def test_none_for_certain(self) -> None:
+        """A frame without a name, at a place that two modules have in a function of that number, is not answered."""
+        text = b"    at wasm://wasm/3a8eea0a:wasm-function[10]:0x3e8\n"
+        other = FIXTURES / "c" / "no-names.wasm"
+
+        assert answers("-e", f"a={APP}", "-e", f"b={other}", stdin=text).encode() == text
+        assert "shapes.c:29" in answers("-e", f"a={APP}", "-e", f"b={FIXTURES / 'rust' / 'small.wasm'}", stdin=text)
+
     def test_another_module(self) -> None:
         """A frame of a function that is not there is not answered with what happens to be at the place."""
         text = b"    at wasm://wasm/3a8eea0a:wasm-function[2]:0x3e8\n"
@@ -326,6 +334,20 @@ class TestDumps:
             "(inlined by) area at /src/c/shapes.c:21:16",
         ]
         assert answers("-e", APP, stdin=dump).splitlines() == out
+        assert answers("-e", APP, "-e", tmp_path / "x.core").splitlines() == out
+
+    def test_json(self, tmp_path: Path) -> None:
+        """With --json there is an object for each call."""
+        (tmp_path / "x.core").write_bytes(core_dump("O1-dwarf4.wasm", [(9, 0xF9), (10, 0x2A)]))
+        first, second = map(json.loads, answers("-e", APP, "--json", tmp_path / "x.core").splitlines())
+
+        assert (first["thread"], first["kind"], first["function_index"], first["address"]) == (
+            "main",
+            "func",
+            9,
+            "0xf9",
+        )
+        assert [frame["line"] for frame in first["frames"] + second["frames"]] == [8, 21, 29]
 
     def test_module_beside(self, tmp_path: Path) -> None:
         """Without -e, the module is the file of the dump's name beside the dump; a path in the name is not followed."""
