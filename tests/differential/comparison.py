@@ -222,13 +222,14 @@ class Comparison:
         Args:
             ask_llvm: Gives the frames of addresses.
         """
-        offsets = [offset for body in self._calls for offset in range(body.start, body.end)]
+        # Where an inlined call begins, a row does.
+        offsets = sorted({row.address for body in self._calls for row in self.lines.between(body.start, body.end)})
         calls: dict[Body | None, set[Location]] = {}
         for offset, frames in zip(offsets, ask_llvm(offsets), strict=True):
             calls.setdefault(self.code.body(offset), set()).update(map(theirs_at, frames[1:]))
         for body, found in self._calls.items():
             for offset, location in found:
-                if location not in calls[body]:
+                if location not in calls.get(body, ()):
                     self.failures.append(f"{offset:#x}: {location} is neither a line of its function nor of a call in it")
 
     def reasons(self, offset: int, ours: Sequence[Frame], theirs: Frames) -> set[Why]:

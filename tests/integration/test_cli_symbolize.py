@@ -220,20 +220,18 @@ class TestTraces:
 
         assert "".join(f"{line[4:]}\n" for line in shown.splitlines()) == answers("-e", APP, TRACES / "node.txt")
 
-    def test_node(self) -> None:
+    def test_node(self, tmp_path: Path) -> None:
         """What the Node.js of this machine prints of a trap comes out with the lines of the source."""
         node = shutil.which("node")
         if node is None:
             pytest.skip("Node.js is not installed; script/setup toolchains gets it")
-        data = ",".join(map(str, APP.read_bytes()))
-        bytes_file = Path(os.environ.get("TMPDIR", "/tmp")) / f"wasmscope-{os.getpid()}.txt"
-        bytes_file.write_text(data)
-        try:
-            trace = subprocess.run(
-                [node, TRACES / "trap.mjs", bytes_file, "trap_inlined"], capture_output=True, timeout=60, check=True
-            ).stdout
-        finally:
-            bytes_file.unlink()
+        (tmp_path / "bytes.txt").write_text(",".join(map(str, APP.read_bytes())))
+        trace = subprocess.run(
+            [node, TRACES / "trap.mjs", tmp_path / "bytes.txt", "trap_inlined"],
+            capture_output=True,
+            timeout=60,
+            check=True,
+        ).stdout
         out = answers("-e", APP, stdin=trace)
 
         assert [line.strip() for line in out.splitlines() if "/src/c" in line] == [
@@ -271,10 +269,9 @@ class TestTraces:
 
     def test_own_trap(self) -> None:
         """What `wasmscope run` says of a trap comes out with the lines of the source."""
-        module = FIXTURES / "component" / "nested.wasm"
-        assert module.exists()
-        trace = run_command("run", "-v", "--invoke", "trap_index", FIXTURES / "rust" / "release.wasm", "99")
-        code, out, _ = symbolize("-e", FIXTURES / "rust" / "release.wasm", stdin=trace.stderr.encode())
+        module = FIXTURES / "rust" / "release.wasm"
+        trace = run_command("run", "-v", "--invoke", "trap_index", module, "99")
+        code, out, _ = symbolize("-e", module, stdin=trace.stderr.encode())
 
         assert code == 0
         assert "look_up" in out.decode()
