@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import statistics
@@ -49,7 +50,7 @@ class _Symbolizers:
             "wasm-tools addr2line": "wasm-tools",
             "addr2line 0.25.1": "addr2line-0.25.1",
         }
-        self._programs = {}
+        self._programs: dict[str, str] = {}
         for name, program in programs.items():
             found = shutil.which(program)
             if found is None:
@@ -88,8 +89,11 @@ print(time.perf_counter() - started, os.waitstatus_to_exitcode(status), usage.ru
 
 def _run(command: Sequence[str], lines: Path) -> _Cost:
     with tempfile.NamedTemporaryFile() as out:
+        # As after an installation: modules of Python are compiled once.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         starter = [sys.executable, "-ISc", _STARTER, str(lines), out.name, *command]
-        seconds, code, peak = subprocess.run(starter, capture_output=True, text=True, check=True).stdout.split()
+        done = subprocess.run(starter, env=environment, capture_output=True, text=True, check=True)
+        seconds, code, peak = done.stdout.split()
         if int(code) or not Path(out.name).stat().st_size:
             raise PeerError(f"{Path(command[0]).name} failed with exit code {code}")
     return _Cost(float(seconds), int(peak) * (1 if sys.platform == "darwin" else 1024) / 1e6)
@@ -186,14 +190,17 @@ def growth(report: Report, symbolizers: _Symbolizers) -> None:
             modules.append(subject.path())
         except PeerError:
             continue
-    rows = []
+    rows: list[tuple[str, list[Figure | None]]] = []
     for module in modules:
         with Module.open(module) as opened:
             size = sum(s.size for s in opened.sections if s.name.startswith(".debug_"))
         offsets = _offsets(module, 1)
         cost = _together({"wasmscope": symbolizers.commands(module, offsets)["wasmscope"]}, offsets, 7)["wasmscope"]
         name = f"{size / 1e6:.2f} MB"
-        figures = [Figure(f"{name}: time", cost.seconds * 1000, "ms"), Figure(f"{name}: memory", cost.peak_mb, "MB")]
+        figures: list[Figure | None] = [
+            Figure(f"{name}: time", cost.seconds * 1000, "ms"),
+            Figure(f"{name}: memory", cost.peak_mb, "MB"),
+        ]
         rows.append((name, figures))
     report.table("debug information", ["ms", "peak MB"], rows)
 

@@ -337,7 +337,7 @@ class Engine:
         Of a module and its own debug information all do, of debug information that a tool left behind hardly any.
 
         Args:
-            enough: How many functions with code are looked at, at most.
+            enough: After how many functions with code no further unit is looked at.
 
         Raises:
             DebugInfoError: If the debug information cannot be read within the limits.

@@ -184,6 +184,18 @@ class TestSources:
         assert [[f[:3] for f in p.frames] for p in whole] == [[f[:3] for f in p.frames] for p in places]
         assert [[f[4:6] for f in p.frames] for p in whole] == [[f[4:6] for f in p.frames] for p in places]
 
+    def test_split_debug_file(self, tmp_path: Path) -> None:
+        """Split parts may lie beside the debug file that has the skeletons, and not beside the module."""
+        debug = tmp_path / "debug"
+        debug.mkdir()
+        for file in ("O1-split5.wasm", "O1-split5-main.dwo", "O1-split5-shapes.dwo"):
+            shutil.copy(C / file, debug)
+        module = tmp_path / "app.wasm"
+        shutil.copy(C / "no-dwarf.wasm", module)
+        with Symbolizer(module, debug_file=debug / "O1-split5.wasm") as symbolizer:
+            assert origins(everywhere(symbolizer)) == {Origin.SPLIT_DWARF}
+            assert symbolizer.notes == ()
+
     def test_split_parts_missing(self, tmp_path: Path) -> None:
         """Without its split parts a module has lines and no inlined calls, and a note says so."""
         shutil.copy(C / "O1-split5.wasm", tmp_path)
