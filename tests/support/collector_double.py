@@ -29,6 +29,7 @@ FUNCTIONS = {
     "init": ("llll", ""),
     "guest": ("il", "i"),
     "guest_address": ("i", "i"),
+    "set_base": ("il", ""),
     "set_memory": ("ii", ""),
     "recover": ("", ""),
     "reserve": ("i", "i"),

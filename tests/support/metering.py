@@ -151,6 +151,7 @@ class Metering:
         self.write(self.control + 336, "IIIIII", 0, flags, 0, 0, 0, buffer_bytes)
         self.write(self.control + 372, "Ii", max_size, max_scale)
         self.call("init", 1, 2, 3, 4)
+        assert self.call("reserve", 1_000)
         self.guest: int = self.call("guest", 0, 0)
 
     # The host's side.

@@ -154,7 +154,12 @@ class _ByName(Sampler):
             "sampler.attributes": len(attributes or {}),
             "sampler.state": state,
         }
-        return SamplingResult(decision, {**(attributes or {}), **added})
+        # As the samplers of https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/ do.
+        before = trace.get_current_span(parent_context).get_span_context().trace_state
+        states = (None, before, before.update("ot", "th:8") if "ot" in before else before.add("ot", "th:8"))
+        return SamplingResult(
+            decision, {**(attributes or {}), **added}, states[crc32(name.encode("utf-8", "replace")) // 4 % 3]
+        )
 
     def get_description(self) -> str:
         return "by name"

@@ -113,7 +113,12 @@ pub struct Root {
     /// The call site's descriptor; empty without one.
     pub site_ptr: u32,
     pub site_len: u32,
+    /// Length of the sampler's trace state, behind the extra attributes; `SAME_STATE` if it is the parent's.
+    pub state_len: u32,
 }
+
+/// The sampler has left the trace state as it was.
+pub const SAME_STATE: u32 = u32::MAX;
 
 impl Control {
     /// Where the entries of this call begin on the stack of entered spans.

@@ -11,7 +11,6 @@ use crate::{base, heap, ids, logs, sites, spans, tracestates};
 
 const ALWAYS: u32 = 3;
 const NEVER: u32 = 2;
-const FIRST_SCRATCH: u32 = 8_000;
 
 // For the glue.
 
@@ -187,9 +186,11 @@ extern "C" fn exception(number: u32, handle: i64, type_len: i64, message_len: i6
     }
 }
 
+const CONTEXT_BYTES: u32 = 36;
+
 /// The ABI's 32 bytes, and the trace state's id behind them.
 fn put_context(found: P<Context>) -> u32 {
-    if found.is_none() || found.is_valid == 0 {
+    if found.is_none() || found.is_valid == 0 || !ranges::reserve(CONTEXT_BYTES) {
         return 0;
     }
     let at = control().scratch_ptr;
@@ -248,9 +249,6 @@ extern "C" fn reject_for(number: u32, reason: u32) {
 extern "C" fn init(s0: u64, s1: u64, s2: u64, s3: u64) {
     heap::start();
     ids::seed(s0, s1, s2, s3);
-    ranges::reserve(FIRST_SCRATCH);
-    spans::begin_extra();
-    crate::control::control().text_ptr = crate::rejections::texts();
 }
 
 #[unsafe(export_name = "control")]

@@ -11,8 +11,11 @@ use core::arch::wasm32::{memory_grow, memory_size};
 const UNIT: u32 = 6;
 const PAGE: u32 = 16;
 const ORDERS: usize = 26;
-/// The module starts with 4 pages, linked so by the build.
-const FIRST_MAP: usize = 4 << (PAGE - UNIT);
+/// The first map is for one page, of the 4 that the module starts with: many a store's guests tell nothing, and each
+/// part of memory that is touched has to be provided by the system.
+const FIRST_MAP: usize = 1 << (PAGE - UNIT);
+/// So much is managed at first: what `init` and a guest take.
+const FIRST_BYTES: u32 = 2_048;
 /// Memory grows by this at least.
 const STEP: u32 = 2 << PAGE;
 /// No block is larger.
@@ -62,11 +65,12 @@ pub fn start() {
     }
     let base = (&raw const __heap_base as u32 + 63) & !63;
     // The first map is the first block; it is not listed in itself, as BASE is behind it.
+    // New memory is zero, as the map has to be.
     MAP.set(base | FIRST_MAP.trailing_zeros());
     FIRST.set(base);
-    fill(base, FIRST_MAP as u32);
-    BASE.set(base + FIRST_MAP as u32);
-    END.set(managed_end());
+    let first = base + FIRST_MAP as u32;
+    BASE.set(first);
+    END.set((first + FIRST_BYTES + 4095) & !4095);
     rebuild();
 }
 

@@ -11,6 +11,8 @@ use crate::text;
 const NO_ROOM: i64 = -2;
 /// Readers may look at so many bytes behind what they read.
 const SLACK: u32 = 64;
+/// The first scratch buffer has room for so much.
+const FIRST: u32 = 8_000;
 /// Longest scratch buffer: all ranges of a call together are much shorter unless the limits are enormous.
 const MAX_SCRATCH: u32 = 1 << 28;
 
@@ -105,7 +107,7 @@ pub fn cut(at: u32, there: u32, limit: u32) -> u32 {
     if there > limit { text::cut(at, limit) } else { there }
 }
 
-/// Have the scratch buffer hold so many bytes.
+/// Have the scratch buffer hold so many bytes. There is none before it is needed.
 pub fn reserve(bytes: u32) -> bool {
     let mut control = control();
     if bytes <= control.scratch_cap {
@@ -114,6 +116,7 @@ pub fn reserve(bytes: u32) -> bool {
     if bytes > MAX_SCRATCH {
         return false;
     }
+    let bytes = if bytes < FIRST { FIRST } else { bytes };
     let block = heap::alloc(bytes + SLACK);
     if block == 0 {
         return false;

@@ -3,7 +3,7 @@
 
 use crate::control::control;
 use crate::memory::P;
-use crate::{contexts, guests, heap, intern, metrics, packed, ranges, spans, tracestates, work};
+use crate::{contexts, guests, heap, intern, metrics, packed, ranges, rejections, spans, tracestates, work};
 
 /// Also after a trap in itself: it begins anew.
 pub fn recover() {
@@ -13,6 +13,7 @@ pub fn recover() {
     packed::mark();
     work::mark();
     ranges::mark();
+    rejections::mark();
     contexts::mark_stack();
     tracestates::mark();
     spans::mark_reported();

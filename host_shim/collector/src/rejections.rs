@@ -2,7 +2,8 @@
 
 use crate::control::control;
 use crate::guests::Guest;
-use crate::memory::{P, Var, fence, move_bytes, w8, w32};
+use crate::heap;
+use crate::memory::{P, fence, fill, move_bytes, w8, w32};
 
 pub const NO_MEMORY: u32 = 1;
 pub const OUT_OF_BOUNDS: u32 = 2;
@@ -41,31 +42,48 @@ pub const BUFFER_FULL: u32 = 35;
 
 const SHOWN: u32 = 160;
 
-/// Of each reason, what was rejected last: its length (u32), then its bytes.
-static TEXTS: Var<[u32; (64 * TEXT / 4) as usize]> = Var::new([0; (64 * TEXT / 4) as usize]);
 const TEXT: u32 = 4 + SHOWN;
+const TEXTS_BYTES: u32 = 64 * TEXT;
 
-/// Where the texts begin; the host finds them by CONTROL.text_ptr.
-pub fn texts() -> u32 {
-    TEXTS.address()
+/// Of each reason, what was rejected last: its length (u32), then its bytes. The host finds them by CONTROL.text_ptr, which
+/// is 0 as long as nothing was rejected. 0 if there is no memory for them.
+fn text_of(reason: u32) -> u32 {
+    let mut control = control();
+    if control.text_ptr == 0 {
+        let block = heap::alloc(TEXTS_BYTES);
+        if block == 0 {
+            return 0;
+        }
+        fill(block, TEXTS_BYTES);
+        fence();
+        control.text_ptr = block;
+    }
+    control.text_ptr + (reason & 63) * TEXT
 }
 
-fn text_of(reason: u32) -> u32 {
-    TEXTS.address() + (reason & 63) * TEXT
+pub fn mark() {
+    heap::mark(control().text_ptr, TEXTS_BYTES);
+}
+
+/// Have nothing to show for a reason.
+fn forget_text(reason: u32) {
+    if control().text_ptr != 0 {
+        w32(text_of(reason), 0);
+    }
 }
 
 /// Count a rejection.
 #[inline(never)]
 pub fn reject(guest: P<Guest>, reason: u32) {
     add(guest, reason, 1);
-    w32(text_of(reason), 0);
+    forget_text(reason);
 }
 
 /// Count several.
 #[inline(never)]
 pub fn reject_times(guest: P<Guest>, reason: u32, times: u32) {
     add(guest, reason, times);
-    w32(text_of(reason), 0);
+    forget_text(reason);
 }
 
 #[inline(always)]
@@ -81,10 +99,12 @@ pub fn reject_text(guest: P<Guest>, reason: u32, text: u32, size: u32) {
     add(guest, reason, 1);
     let shown = if size < SHOWN { size } else { SHOWN };
     let at = text_of(reason);
-    w32(at, 0);
-    move_bytes(at + 4, text, shown);
-    fence();
-    w32(at, shown);
+    if at != 0 {
+        w32(at, 0);
+        move_bytes(at + 4, text, shown);
+        fence();
+        w32(at, shown);
+    }
 }
 
 /// Count a rejection and say the number that it was.
@@ -92,7 +112,9 @@ pub fn reject_text(guest: P<Guest>, reason: u32, text: u32, size: u32) {
 pub fn reject_number(guest: P<Guest>, reason: u32, number: i64) {
     add(guest, reason, 1);
     let at = text_of(reason);
-    w32(at, decimal(at + 4, number));
+    if at != 0 {
+        w32(at, decimal(at + 4, number));
+    }
 }
 
 /// Write a number in decimal digits, at most 20; gives how many.

@@ -5,7 +5,7 @@
 //! own until the end.
 
 use crate::contexts::{self, CURRENT, LOST, NO_SLOT, OPEN, Slot};
-use crate::control::{Context, UNSAMPLED, control, limits};
+use crate::control::{Context, SAME_STATE, UNSAMPLED, control, limits};
 use crate::guests::{self, Guest, has_room};
 use crate::heap;
 use crate::host;
@@ -171,7 +171,7 @@ fn fill_slot(slot: P<Slot>, trace_id: [u64; 2], span_id: u64, flags: u32, traces
 /// Where the extra attributes of the sampler are written: room for them in CONTROL.
 const EXTRA_BYTES: u32 = 8_192;
 
-pub fn begin_extra() {
+fn begin_extra() {
     let mut root = P::<crate::control::Root>::at(&raw const control().root as u32);
     if root.extra_ptr == 0 {
         root.extra_ptr = heap::alloc(EXTRA_BYTES);
@@ -461,6 +461,8 @@ fn start_slowly(
         root.flags = 0;
         root.tracestate = tracestate;
         root.extra_len = 0;
+        root.state_len = SAME_STATE;
+        begin_extra();
         host::root(guest.number);
         trace_id = root.trace_id;
         if trace_id[0] | trace_id[1] == 0 {
@@ -468,9 +470,11 @@ fn start_slowly(
             trace_id[1] = ids::next();
         }
         flags = u32::from(root.flags);
-        tracestate = root.tracestate;
         if root.extra_len <= root.extra_cap {
             extra_len = root.extra_len;
+        }
+        if root.state_len <= root.extra_cap - extra_len {
+            tracestate = tracestates::keep(root.extra_ptr + extra_len, root.state_len);
         }
         if root.decision == 0 {
             return start_decided_drop(guest, trace_id, flags, tracestate);

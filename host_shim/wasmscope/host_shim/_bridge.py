@@ -211,24 +211,32 @@ class Bridge:
             if plan.memory_import is not None:
                 memory = externs[plan.memory_import]
                 if isinstance(memory, wasmtime.Memory):
-                    guest.attach_memory(natives.memory(store, memory))
+                    guest.attach_memory(natives.memory(store, memory, is_64=plan.has_memory64))
                     if collected is not None:
                         collected.link.bind(memory)
             runner, caller = self._runner(binding, store, collected)
-            natives.watch(store, functools.partial(self._store_gone, binding.key))
+            gone = functools.partial(self._store_gone, binding.key)
+            if collected is None:
+                natives.watch(store, gone)
+                make: Callable[..., wasmtime.Instance] = functools.partial(wasmtime.Instance, store)
+            else:
+                collected.link.when_gone(gone)
+                make = collected.link.instantiate
             is_watched = True
-            instance: wasmtime.Instance = runner.run(
-                "instantiate", wasmtime.Instance, store, module, externs, is_instantiation=True
-            )
+            instance: wasmtime.Instance = runner.run("instantiate", make, module, externs, is_instantiation=True)
         except BaseException:
             self._close_guest(binding.key)
             if not is_watched:
                 natives.remove(binding.key)
             raise
-        exported = None if plan.memory_export is None else instance.exports(store)[plan.memory_export]
-        memory = externs[plan.memory_import] if plan.memory_import is not None else exported
+        if plan.memory_import is not None:
+            memory = externs[plan.memory_import]
+        elif collected is not None:
+            memory = collected.link.memory_of(instance)
+        else:
+            memory = None if plan.memory_export is None else instance.exports(store)[plan.memory_export]
         if isinstance(memory, wasmtime.Memory):
-            guest.attach_memory(natives.memory(store, memory))
+            guest.attach_memory(natives.memory(store, memory, is_64=plan.has_memory64))
             natives.prepare_forward(binding, store, memory)
         if collected is not None:
             collected.link.bind(memory if isinstance(memory, wasmtime.Memory) else None)
@@ -475,7 +483,7 @@ class Bridge:
         for item in plan.imports:
             if item.server == "abi":
                 externs.append(
-                    natives.abi(store, binding, item) if collected is None else collected.link.imports[item.name]
+                    natives.abi(store, binding, item) if collected is None else collected.link.function(item.name)
                 )
                 continue
             try:

@@ -189,13 +189,14 @@ class CollectedGuest:
         """Pass on what was in the buffers."""
         self._sink.deliver(drained)
 
-    def finish(self, rejected: tuple[int, ...]) -> None:
+    def finish(self, rejected: tuple[int, ...] | None) -> None:
         """Take note that nothing more comes.
 
         Args:
-            rejected: The counters of rejections as they were last.
+            rejected: The counters of rejections as they were last; None if they are counted.
         """
-        self.count_rejections(rejected)
+        if rejected is not None:
+            self.count_rejections(rejected)
         self._sink.close()
 
     def close(self) -> None:
@@ -357,8 +358,7 @@ class StoreCalls:
         collector = self.collector
         if not collector.is_open:
             return
-        at = collector.base + collector.control + _STATE_AT
-        _, _, _, out, dirty, rejected = _STATE.unpack_from(collector._space, at)
+        _, _, _, out, dirty, rejected = self._state()
         if rejected != self._rejected:
             self._rejected = rejected
             self._count_rejections()
@@ -369,6 +369,10 @@ class StoreCalls:
                     guest.deliver()
         if out or dirty:
             self.take()
+
+    def _state(self) -> tuple[int, ...]:
+        collector = self.collector
+        return _STATE.unpack_from(collector._space, collector.base + collector.control + _STATE_AT)
 
     def drain_between(self) -> None:
         """Take everything that is ready while a guest runs, unless it is in the collector just now."""
@@ -398,10 +402,14 @@ class StoreCalls:
         taken = self._last = []
         for guest in self.guests.values():
             guest.fail(0, reason, None, 0)
-            while self.collector.call("drain_metrics", guest.number):
-                self.take()
+        _, _, _, _, dirty, count = self._state()
+        if dirty:
+            for guest in self.guests.values():
+                while self.collector.call("drain_metrics", guest.number):
+                    self.take()
         self.take()
-        rejected = [(guest, guest.rejected()) for guest in self.guests.values()]
+        is_new = count != self._rejected
+        rejected = [(guest, guest.rejected() if is_new else None) for guest in self.guests.values()]
 
         def deliver() -> None:
             for guest, drained in taken:
@@ -413,7 +421,8 @@ class StoreCalls:
 
     def _count_rejections(self) -> None:
         collector = self.collector
-        raw = collector.read(collector.u32(collector.control + Control.TEXT_POINTER), len(REASONS) * _DETAIL.size)
+        texts = collector.u32(collector.control + Control.TEXT_POINTER)
+        raw = collector.read(texts, len(REASONS) * _DETAIL.size) if texts else b""
         details = [text[:size].decode("utf-8", "replace") for size, text in _DETAIL.iter_unpack(raw)]
         for guest in self.guests.values():
             guest.count_rejections(guest.rejected(), details)

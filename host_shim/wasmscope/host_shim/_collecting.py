@@ -13,6 +13,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanKind,
+    TraceState,
     get_current_span,
     set_span_in_context,
 )
@@ -220,12 +221,12 @@ class Collecting:
         guest = calls.guests[number].link.guest
         collector.set_u32(control + Control.ROOT_EXTRA_LENGTH, 0)
         parent_id = collector.read(control + Control.ROOT_PARENT_SPAN_ID, 8)
-        context = NO_SPAN
+        context, before = NO_SPAN, TraceState()
         if any(parent_id):
             trace_id = collector.read(control + Control.ROOT_TRACE_ID, 16)
             flags = collector.read(control + Control.ROOT_PARENT_FLAGS, 1)[0]
-            state = calls.tracestate(collector.u32(control + Control.ROOT_TRACESTATE))
-            parent = span_context_of(trace_id, parent_id, flags, True, state)
+            before = calls.tracestate(collector.u32(control + Control.ROOT_TRACESTATE))
+            parent = span_context_of(trace_id, parent_id, flags, True, before)
             context = set_span_in_context(NonRecordingSpan(parent))
         elif not get_current_span().get_span_context().is_valid:
             # Samplers may look at what else there is, such as baggage.
@@ -240,9 +241,16 @@ class Collecting:
             return
         result = decide(tracer, context, None, name, _KINDS[kind if kind < len(_KINDS) else 0], attributes)
         extra = pack_attributes(result.attributes)
-        if extra and len(extra) <= collector.u32(control + Control.ROOT_EXTRA_CAPACITY):
-            collector.write(collector.u32(control + Control.ROOT_EXTRA_POINTER), extra)
+        to, room = (collector.u32(control + at) for at in (Control.ROOT_EXTRA_POINTER, Control.ROOT_EXTRA_CAPACITY))
+        if extra and len(extra) <= room:
+            collector.write(to, extra)
             collector.set_u32(control + Control.ROOT_EXTRA_LENGTH, len(extra))
+            to, room = to + len(extra), room - len(extra)
+        if result.trace_state != before:
+            state = result.trace_state.to_header().encode("utf-8", "replace")
+            if len(state) <= room:
+                collector.write(to, state)
+                collector.set_u32(control + Control.ROOT_STATE_LENGTH, len(state))
         collector.write(control + Control.ROOT_TRACE_ID, result.trace_id.to_bytes(16))
         collector.write(control + Control.ROOT_DECISION, bytes((result.decision, result.trace_flags & _TRACE_FLAGS)))
 

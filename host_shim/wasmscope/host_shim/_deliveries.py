@@ -120,6 +120,7 @@ class Deliveries:
         self._looked_at: tuple[TracerProvider | None, bool] = (None, False)
         self._sender = sender
         self._owns_sender = False
+        self._is_closed = False
         self._metrics: _Metrics | None = None
 
     def name(self) -> DeliveryName:
@@ -210,12 +211,15 @@ class Deliveries:
 
     def _otlp(self) -> tuple[OtlpSender, _Metrics]:
         with self._lock:
-            if self._sender is None:
+            if self._sender is None or (self._is_closed and self._owns_sender):
                 self._sender = OtlpSender.from_environment(resource=resource_of(self._tracer_provider))
                 self._owns_sender = True
+                self._metrics = None
             if self._metrics is None:
                 self._metrics = _Metrics()
-                self._sender.add_metrics(self._metrics)
+            # A feed that is there is not added again.
+            self._sender.add_metrics(self._metrics)
+            self._is_closed = False
             return self._sender, self._metrics
 
     @property
@@ -257,14 +261,18 @@ class Deliveries:
             sender.flush(timeout_s)
 
     def close(self) -> None:
-        """Send what is left, and stop what was made here."""
+        """Send what is left, and stop what was made here. It begins anew with the next guest."""
         sender, metrics = self.sender, self._metrics
         if sender is None or metrics is None:
             return
+        with self._lock:
+            self._is_closed = True
         if self._owns_sender:
             sender.shutdown()
         else:
+            # Somebody else's, who goes on.
             sender.flush(_FLUSH_S)
+            sender.remove_metrics(metrics)
 
 
 class _OtlpSink:

@@ -23,7 +23,7 @@ __all__ = [
     "COLLECTOR_FUNCTIONS",
     "FURTHER",
     "NAMES",
-    "ROLLS",
+    "ROLL",
     "SETUP",
     "STACK_POINTER",
     "TABLE",
@@ -41,9 +41,9 @@ SETUP: Final = ("wasmscope_guest", "recover", "wasmscope_open", "wasmscope_close
 """Functions for Python that every guest needs."""
 TABLE: Final = "wasmscope_table"
 STACK_POINTER: Final = "__stack_pointer"
-ROLLS: Final = {False: "wasmscope_first32", True: "wasmscope_first64", None: "wasmscope_further"}
-"""Functions that return references to others, which takes less than to get each by its name: for the first guest, by
-whether its addresses have 64 bits, to `NAMES`; for further guests to `FURTHER`; and always then to `SETUP`."""
+ROLL: Final = "wasmscope_roll"
+"""A function that returns references to others, which takes less than to get each by its name: the collector's to
+`FURTHER` and `SETUP`, that of trampolines to `NAMES`."""
 
 _WASM: Final = {"i": "i32", "l": "i64", "d": "f64", "p": "i64"}
 _HOST: Final = ("host", "call")
@@ -92,6 +92,7 @@ _OF_THE_COLLECTOR: Final = {
     "exception_target": "(param i32 i64) (result i32)",
     "guest": "(param i32 i64) (result i32)",
     "guest_address": "(param i32) (result i32)",
+    "init": "(param i64 i64 i64 i64)",
     "recover": "",
     "reject": "(param i32 i32)",
     "reserve": "(param i32) (result i32)",
@@ -126,25 +127,21 @@ COLLECTOR_FUNCTIONS: Final[dict[str, str]] = {
 def glue(outline: Outline) -> str:
     """Give what is added to the collector.
 
-    It exports `TABLE`, `ROLLS`, the functions that these refer to (`first_name`), and ``wasmscope_guest``, which takes
-    what ``guest`` takes and gives ``guest_address``, too; ``wasmscope_open`` and ``wasmscope_close`` take a guest's
+    It exports `TABLE`, `ROLL`, the functions for the first guest (`first_name`); ``wasmscope_guest``, which takes what
+    ``guest`` takes and gives ``guest_address``, too; ``wasmscope_begin``, which takes what ``init`` takes and the flags
+    of the first guest, which it adds; ``wasmscope_open`` and ``wasmscope_close`` take a guest's
     number: open makes place for it in the table (result 0: there is none), close says that it has no memory.
 
     Args:
         outline: The collector's.
     """
-    rolls: list[str] = []
     parts: list[str] = []
-    referred: set[str] = set()
-    for memory64, roll in ROLLS.items():
-        if memory64 is None:
-            names = [f"$further_{name}" for name in FURTHER]
-        else:
-            names = [f"${first_name(name, memory64=memory64)}" for name in NAMES]
-        names += [f"$c_{name}" if name in COLLECTOR_FUNCTIONS else f"${name}" for name in SETUP]
-        referred.update(names)
-        results = "funcref " * len(names)
-        rolls.append(f'(func (export "{roll}") (result {results}) {"".join(f"(ref.func {name})" for name in names)})')
+    referred = [f"$further_{name}" for name in FURTHER]
+    referred += [f"$c_{name}" if name in COLLECTOR_FUNCTIONS else f"${name}" for name in SETUP]
+    roll = (
+        f'(func (export "{ROLL}") (result {"funcref " * len(referred)})'
+        f" {''.join(f'(ref.func {name})' for name in referred)})"
+    )
     for name in NAMES:
         if _is_alike(name):
             parts.append(_Writer(outline, name, "i64").first(first_name(name, memory64=True)))
@@ -182,6 +179,9 @@ def glue(outline: Outline) -> str:
   (local.get $number)
   (if (result i32) (i32.lt_s (local.get $number) (i32.const 0))
     (then (i32.const 0)) (else (call $c_guest_address (local.get $number)))))
+(func (export "wasmscope_begin") (param i64 i64 i64 i64 i32) (result i32 i32)
+  (call $c_init (local.get 0) (local.get 1) (local.get 2) (local.get 3))
+  (call $wasmscope_guest (local.get 4) (i64.const 0)))
 (func $wasmscope_open (export "wasmscope_open") (param $g i32) (result i32) (local $at i32)
   (local.set $at (i32.shl (local.get $g) (i32.const 1)))
   (if (i32.lt_u (table.size $t) (i32.add (local.get $at) (i32.const 2)))
@@ -193,7 +193,7 @@ def glue(outline: Outline) -> str:
 (func $wasmscope_close (export "wasmscope_close") (param $g i32)
   (table.set $t (i32.shl (local.get $g) (i32.const 1)) (ref.func $fetch_none))
   (table.set $t (i32.add (i32.shl (local.get $g) (i32.const 1)) (i32.const 1)) (ref.func $give_none)))
-{"".join(rolls)}
+{roll}
 {"".join(parts)})"""
 
 
@@ -244,7 +244,7 @@ def trampolines(*, memory64: bool) -> str:
     """Give the module whose exports a further guest of a store imports.
 
     It imports ``host.call`` and those of the collector's functions that are for any guest (`FURTHER`), and exports
-    ``guest``, the number that it gives them, a function that returns references to the others (`ROLLS`), and those, the
+    ``guest``, the number that it gives them, a function that returns references to the others (`ROLL`), and those, the
     functions of `NAMES`.
 
     Args:
@@ -273,7 +273,7 @@ def trampolines(*, memory64: bool) -> str:
         '(module (import "host" "call" (func $host (param i32 i32) (result i64)))\n'
         f"{' '.join(imports)}\n"
         '(global $guest (export "guest") (mut i32) (i32.const 0))\n'
-        f'(func (export "{ROLLS[memory64]}") (result {"funcref " * len(NAMES)})'
+        f'(func (export "{ROLL}") (result {"funcref " * len(NAMES)})'
         f" {' '.join(f'(ref.func $own_{name})' for name in NAMES)})\n" + "\n".join(parts) + ")"
     )
 

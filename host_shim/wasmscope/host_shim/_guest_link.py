@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import wasmtime
 
-from wasmscope.host_shim._glue import FURTHER, NAMES, ROLLS, SETUP, first_name
+from wasmscope.host_shim._glue import FURTHER, NAMES, SETUP, first_name
 from wasmscope.host_shim._modules import UnsuitableError
 from wasmscope.host_shim._plan import ImportPlan
 from wasmscope.host_shim._wasmtime import RawMemory
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["GuestLink"]
 
 _INDEX: Final = {name: index for index, name in enumerate(NAMES)}
-# So many functions are got by their names in less time than all at once.
-_FEW: Final = 8
+_FIRST: Final = {
+    memory64: {name: first_name(name, memory64=memory64).encode() for name in NAMES} for memory64 in (False, True)
+}
 
 
 class GuestLink:
@@ -30,7 +32,6 @@ class GuestLink:
         number: Its number in the collector.
         block: Address of its block (`wasmscope.host_shim._control.Block`).
         guest: Its live path.
-        imports: The functions for its instantiation, by their name in the ABI.
         is_bound: Whether the collector can read its memory, or knows that it has none.
     """
 
@@ -42,57 +43,93 @@ class GuestLink:
         self._plan = plan
         self.guest = guest
         self.is_bound = False
+        self._is_known = False
         self._has_memory = has_memory
         self._base: int | None = None
         instances = collector.instances
         # The host function, the memory, and two externs more; then functions.
-        self._items, self._first = instances.externs(4 + len(NAMES) + len(SETUP))
+        self._items, self._first = instances.externs(
+            4 + (len(NAMES) + len(SETUP) if collector.has_guests else len(plan.abi))
+        )
         self._is_first = not collector.has_guests
         collector.has_guests = True
-        functions = self._link_first() if self._is_first else self._link_further()
-        self.imports = {name: instances.func_at(self._items, functions + _INDEX[name]) for name in plan.abi}
-        if base and not collector.write_scratch(base):
-            raise UnsuitableError("the collector has no memory left")
+        # Where the ABI's functions are among the externs: the first, and each of them after it.
+        self._functions = self._at(4)
+        self._index = _INDEX
+        if self._is_first:
+            self._link_first()
+        else:
+            self._link_further()
         self.number: int
         self.block: int
-        self.number, self.block = collector.add_guest(len(base), has_memory=has_memory)
-        if self.number < 0 or (self._is_first and self.number):
+        self.number, self.block = collector.add_guest(base, has_memory=has_memory)
+        if self._is_first and self.number:
             raise UnsuitableError("the collector takes no more guests")
         collector.links[self.number] = self
         if not self._is_first:
             self._number_it()
 
+    def function(self, name: str) -> int:
+        """Give the address of the extern of a function that it imports, by its name in the ABI."""
+        return self._functions + self._index[name] * self._collector.instances.extern_size
+
+    @property
+    def imports(self) -> dict[str, wasmtime.Func]:
+        """The functions that it imports, by their name in the ABI."""
+        return {name: self._collector.instances.func_at(self.function(name)) for name in self._plan.abi}
+
+    def instantiate(self, module: wasmtime.Module, imports: Sequence[Any]) -> wasmtime.Instance:
+        """Make the guest's instance, as `wasmtime.Instance` does.
+
+        Args:
+            module: Its module.
+            imports: What it imports: items of wasmtime-py, or addresses of externs.
+
+        Raises:
+            wasmtime.WasmtimeError: If it cannot be made.
+            wasmtime.Trap: If its start function traps.
+        """
+        collector = self._collector
+        return collector.instances.instantiate_guest(collector.context, module, imports)
+
+    def when_gone(self, function: Callable[[], None]) -> None:
+        """Have a function called when the store is gone; see `StoreCollector.when_gone`."""
+        self._collector.when_gone(function)
+
+    def memory_of(self, instance: wasmtime.Instance) -> wasmtime.Memory | None:
+        """Give the memory that the guest exports, or None if it exports none.
+
+        Args:
+            instance: Its instance.
+        """
+        name, collector = self._plan.memory_export, self._collector
+        return None if name is None else collector.instances.exported_memory(collector.context, instance, name)
+
     def _at(self, index: int) -> int:
         """Give the address of one of the externs."""
         return self._first + index * self._collector.instances.extern_size
 
-    def _link_first(self) -> int:
-        """Have the functions that were made for the first guest; gives their place."""
-        collector = self._collector
-        memory64 = self._plan.memory64
-        if len(self._plan.abi) > _FEW:
-            collector.roll(collector.instance, ROLLS[memory64], len(NAMES) + len(SETUP), self._at(4))
-            collector.keep_functions(SETUP, self._items, self._at(4 + len(NAMES)))
-        else:
-            for name in self._plan.abi:
-                export = first_name(name, memory64=memory64).encode()
-                collector.instances.export(collector.context, collector.instance, export, self._at(4 + _INDEX[name]))
+    def _link_first(self) -> None:
+        """Have the functions that were made for the first guest."""
+        collector, plan = self._collector, self._plan
+        self._index = {name: index for index, name in enumerate(plan.abi)}
+        first = _FIRST[plan.memory64]
+        names = [first[name] for name in plan.abi]
+        collector.instances.put_exports(collector.context, collector.instance, names, self._functions)
         # What it is made after.
         self._mark = collector.instance if collector.is_new else collector.instantiate(collector.modules.empty, 0, 0)
-        return 4
 
-    def _link_further(self) -> int:
-        """Make trampolines to the functions for any guest; gives their place."""
+    def _link_further(self) -> None:
+        """Make trampolines to the functions for any guest."""
         collector = self._collector
         instances = collector.instances
         module = collector.modules.trampolines(memory64=self._plan.memory64)
         if module is None:
             raise UnsuitableError("the engine cannot run its trampolines")
         ctypes.memmove(self._at(0), collector.host, instances.extern_size)
-        collector.roll(collector.instance, ROLLS[None], len(FURTHER) + len(SETUP), self._at(1))
+        collector.roll(collector.instance, len(FURTHER) + len(SETUP), self._at(1))
         self._mark = collector.instantiate(module, self._at(0), 1 + len(FURTHER))
-        collector.roll(self._mark, ROLLS[self._plan.memory64], len(NAMES), self._at(4))
-        return 4
+        collector.roll(self._mark, len(NAMES), self._functions)
 
     def _number_it(self) -> None:
         """Tell the trampolines the guest's number, and make place for its reader."""
@@ -104,26 +141,37 @@ class GuestLink:
         instances.set_global_i32(collector.context, self._at(0) + instances.value_offset, self.number)
 
     def bind(self, memory: wasmtime.Memory | None) -> None:
-        """Have the collector read the guest's memory; nothing happens if it can already.
+        """Say what the guest's memory is; nothing happens if that is known.
+
+        The collector is made to read it when the guest first tells something, which many a guest never does; at once
+        where fuel is counted, so that telling costs the same each time.
 
         Args:
             memory: The guest's memory, or None if it has none.
         """
         if not self._collector.is_open:
             return
+        is_at_once = self._collector.modules.counts_fuel
         if memory is None:
-            if not self.is_bound:
+            if is_at_once and not self.is_bound:
                 self._bind_nothing()
             return
-        instances = self._collector.instances
-        instances.put_memory(memory, self._at(0))
-        if not self.is_bound or self._memory_base(0) != self._base:
-            ctypes.memmove(self._at(1), self._at(0), instances.extern_size)
-            self._bind()
+        self._collector.instances.put_memory(memory, self._at(0))
+        self._is_known = True
+        if self._memory_base(0) != self._base if self.is_bound else is_at_once:
+            self._bind_known()
+
+    def _bind_known(self) -> None:
+        """Bind the memory that is known."""
+        ctypes.memmove(self._at(1), self._at(0), self._collector.instances.extern_size)
+        self._bind()
 
     def bind_early(self) -> bool:
-        """Bind a guest that calls while it is being instantiated; whether that could be done."""
+        """Bind a guest that calls, maybe while it is being instantiated; whether that could be done."""
         if self.is_bound:
+            return True
+        if self._is_known:
+            self._bind_known()
             return True
         plan, collector = self._plan, self._collector
         if plan.memory_export is None:
@@ -181,8 +229,6 @@ class GuestLink:
         collector = self._collector
         size = collector.instances.extern_size
         problem: object = None
-        if self._is_first:
-            collector.table()
         if not self._has_memory:
             self._tell_memory(True)
         # Nearly always a guest's functions are as wide as its memory, and to ask takes longer.
@@ -218,6 +264,7 @@ class GuestLink:
         """Put what reads and what writes, which are the items 2 and 3, into the table."""
         collector = self._collector
         instances, offset = collector.instances, collector.instances.value_offset
-        table = collector.table() + offset
         for index in range(2):
-            instances.set_table(collector.context, table, 2 * self.number + index, self._at(2 + index) + offset)
+            instances.set_table(
+                collector.context, collector.table, 2 * self.number + index, self._at(2 + index) + offset
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from wasmscope.host_shim._link import is_watch
+from wasmscope.host_shim._store_watch import is_end_of_store
 
 __all__ = ["LateActions"]
 
@@ -49,7 +49,7 @@ def _is_collected() -> bool:
     """
     frame = sys._getframe()
     for _ in range(64):
-        if frame.f_code.co_name == "__del__" and not is_watch(frame.f_code):
+        if frame.f_code.co_name == "__del__" and not is_end_of_store(frame.f_code):
             return True
         if frame.f_back is None:
             break

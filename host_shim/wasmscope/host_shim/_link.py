@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable
 from struct import Struct
 from time import perf_counter
-from types import CodeType
 from typing import Any, Final
 
 import wasmtime
@@ -19,11 +18,12 @@ from wasmscope.host_shim._guest import Guest
 from wasmscope.host_shim._plan import ImportPlan, PlannedImport
 from wasmscope.host_shim._runtime import GuestBytes
 from wasmscope.host_shim._shield import shielded
+from wasmscope.host_shim._store_watch import StoreOwned
 from wasmscope.host_shim._wasi import Environment, Stdio
 from wasmscope.host_shim._wasmtime import RawMemory, SlowMemory, failure_of, public_view
 from wasmscope.host_shim._wasmtime_ffi import CALLBACK, Native, store_address
 
-__all__ = ["Binding", "Natives", "function_types", "is_watch"]
+__all__ = ["Binding", "Natives", "function_types"]
 
 _TEXT_LIMIT: Final = 16_384
 _E_IO: Final = 29
@@ -437,12 +437,20 @@ class Natives:
 
         return forward
 
-    def memory(self, store: wasmtime.Store, memory: wasmtime.Memory) -> RawMemory | SlowMemory:
-        """Wrap a memory of an open store."""
+    def memory(
+        self, store: wasmtime.Store, memory: wasmtime.Memory, *, is_64: bool | None = None
+    ) -> RawMemory | SlowMemory:
+        """Wrap a memory of an open store.
+
+        Args:
+            store: The store.
+            memory: The memory.
+            is_64: Whether its addresses have 64 bits; None to ask it, which takes long.
+        """
         if self.native is None:
             return SlowMemory(store, memory)
         is_fixed = False
-        if not memory.type(store).is_64:
+        if not (memory.type(store).is_64 if is_64 is None else is_64):
             known = self._is_fixed.get(store.engine)
             if known is None:
                 known = self._is_fixed[store.engine] = self.native.is_fixed(store.engine)
@@ -453,7 +461,7 @@ class Natives:
         return raw
 
 
-class _StoreWatch:
+class _StoreWatch(StoreOwned):
     """Owned by a store, so that it goes with it."""
 
     def __init__(self, natives: Natives, gone: Callable[[], None]) -> None:
@@ -464,13 +472,9 @@ class _StoreWatch:
     def __call__(self) -> None:
         """Do nothing: it stands where wasmtime-py wants a function."""
 
-    def __del__(self) -> None:
+    def gone(self) -> None:
+        """Pass it on."""
         self._gone()
-
-
-def is_watch(code: CodeType) -> bool:
-    """Whether some code is what tells of the end of a store."""
-    return code is _StoreWatch.__del__.__code__
 
 
 class _CallerMemory:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import wasmtime
 
-from wasmscope.host_shim._glue import ROLLS, glue, reader, trampolines
+from wasmscope.host_shim._glue import ROLL, glue, reader, trampolines
 from wasmscope.host_shim._wasmtime_ffi import Native, store_address, value_type_name
 from wasmscope.host_shim._wasmtime_instances import Instances, WasiClock
 from wasmscope.host_shim._weld import Outline, outline, weld
@@ -141,7 +141,7 @@ class EngineModules:
         self.results = {
             item.name: "".join(map(value_type_name, item.type.results[:1]))
             for item in self.collector.exports
-            if isinstance(item.type, wasmtime.FuncType) and item.name not in ROLLS.values()
+            if isinstance(item.type, wasmtime.FuncType) and item.name != ROLL
         }
         if unknown := set(self.imports) - {HOST, CLOCK}:
             raise UnsuitableError(f"the collector imports {unknown}")

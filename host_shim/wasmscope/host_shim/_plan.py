@@ -57,6 +57,7 @@ class ImportPlan:
         memory_import: Index among the imports of the memory they mean otherwise, or None.
         exports: Names of its exports, in order.
         abi: Names of the ABI's functions that it imports.
+        has_memory64: Whether that memory has 64-bit addresses.
     """
 
     imports: tuple[PlannedImport, ...]
@@ -65,6 +66,7 @@ class ImportPlan:
     memory_import: int | None
     exports: tuple[str, ...] = ()
     abi: tuple[str, ...] = ()
+    has_memory64: bool = False
 
 
 def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
@@ -79,11 +81,14 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
     """
     imports: list[PlannedImport] = []
     exported = module.exports
-    exports = [e.name for e in exported if isinstance(e.type, wasmtime.MemoryType) and not e.type.is_shared]
+    exports = {
+        e.name: kind.is_64 for e in exported if isinstance(kind := e.type, wasmtime.MemoryType) and not kind.is_shared
+    }
     # WASI knows a memory of this name only. A guest without is left to it.
     has_wasi_memory = "memory" in exports
     widths: set[bool] = set()
     memory_import: int | None = None
+    has_memory64 = False
     for index, item in enumerate(module.imports):
         name = item.name or ""
         kind = item.type
@@ -95,7 +100,7 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
             imports.append(PlannedImport(item.module, name, "abi", func))
             continue
         if isinstance(kind, wasmtime.MemoryType) and memory_import is None and not kind.is_shared:
-            memory_import = index
+            memory_import, has_memory64 = index, kind.is_64
         server = _server(item.module, name, func, has_wasi_memory=has_wasi_memory)
         imports.append(PlannedImport(item.module, name, server, func))
     if len(widths) > 1:
@@ -105,7 +110,7 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
             module=_abi.MODULE,
             name="",
         )
-    memory_export = "memory" if "memory" in exports else (exports[0] if exports else None)
+    memory_export = "memory" if "memory" in exports else next(iter(exports), None)
     return ImportPlan(
         tuple(imports),
         True in widths,
@@ -113,6 +118,7 @@ def plan_imports(module: wasmtime.Module, guest: str) -> ImportPlan:
         None if memory_export else memory_import,
         tuple(e.name for e in exported),
         tuple(item.name for item in imports if item.server == "abi"),
+        has_memory64 if memory_export is None else exports[memory_export],
     )
 
 

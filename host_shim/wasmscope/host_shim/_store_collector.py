@@ -13,11 +13,11 @@ import wasmtime
 
 from wasmscope.host_shim._abi import FUNCTIONS
 from wasmscope.host_shim._control import Control, Op
-from wasmscope.host_shim._glue import NAMES, STACK_POINTER, TABLE
+from wasmscope.host_shim._glue import NAMES, ROLL, STACK_POINTER, TABLE
 from wasmscope.host_shim._guest_link import GuestLink
 from wasmscope.host_shim._modules import ENOUGH_FUEL, HOST, EngineModules, UnsuitableError
 from wasmscope.host_shim._plan import ImportPlan
-from wasmscope.host_shim._store_watch import StoreNote, note_of
+from wasmscope.host_shim._store_watch import StoreNote, StoreOwned, note_of
 from wasmscope.host_shim._wasmtime_ffi import store_address
 from wasmscope.host_shim._wasmtime_instances import Instances
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Drained", "StoreCollector"]
 
+# What is got of each instance, in the order of its places.
+_NEEDED: Final = (b"memory", TABLE.encode(), b"wasmscope_begin")
 _FAR: Final = 1 << 62
 _BUSY: Final = 1
 _MOST_ARGS: Final = 10
@@ -62,16 +64,25 @@ class Drained(NamedTuple):
     counters: tuple[int, ...] = (0,) * 6
 
 
-class _End:
-    """Owned by a store, so that it goes with it."""
+class _End(StoreOwned):
+    """Owned by a store, so that it goes with it.
+
+    Attributes:
+        key: The collector's.
+        others: What else is to be called when the store is gone. With it, the store owns what these belong to.
+    """
 
     def __init__(self, collectors: Collectors) -> None:
         # With the callbacks that functions in the store point to.
         self.collectors = collectors
         self.key = 0
+        self.others: list[Callable[[], None]] = []
 
-    def __del__(self) -> None:
+    def gone(self) -> None:
+        """Forget the collector, then pass it on."""
         self.collectors.forget(self.key)
+        for other in self.others:
+            other()
 
 
 class StoreCollector:
@@ -90,6 +101,7 @@ class StoreCollector:
         host: Address of the extern of the host function.
         instance: Its wasmtime_instance_t.
         places: Address of three externs: for a guest's memory, of its own, and of its table.
+        table: Address of the wasmtime_table_t.
         is_new: Whether nothing was made in the store since it was.
         has_guests: Whether its functions for the first guest were given out.
     """
@@ -131,17 +143,20 @@ class StoreCollector:
         self.links: dict[int, GuestLink] = {}
         self._fixed_base = 0
         self._is_ending = False
+        self._is_begun = False
         self.is_new = True
         self.has_guests = False
         size, offset = instances.extern_size, instances.value_offset
-        # What the first guest's reader imports: the guest's memory, the collector's, the table. Then `init`, the host
-        # function, and what the collector imports.
+        # What the first guest's reader imports: the guest's memory, the collector's, the table. Then a function, the
+        # host function, and what the collector imports.
         self._items, self.places = instances.externs(5 + len(modules.imports))
         self._memory = self.places + size + offset
-        self._functions: dict[str, int] = {"init": self.places + 3 * size + offset}
+        self.table = self.places + 2 * size + offset
+        self._functions: dict[str, int] = {"wasmscope_begin": self.places + 3 * size + offset}
         self._kept: list[Any] = [self._items]
         self.host = self.places + 4 * size
         end = _End(collectors)
+        self._when_gone = end.others
         end.key = self.key = instances.put_owner(context, modules.host_kind, collectors.host_callback, end, self.host)
         collectors.enter(self.key, self)
         try:
@@ -153,18 +168,14 @@ class StoreCollector:
                     self._put_clock(note, at)
                 at += size
             self.instance = self.instantiate(modules.collector, imports, len(modules.imports), 1, 1)
-            instances.export(context, self.instance, b"memory", self.places + size)
-            instances.export(context, self.instance, b"init", self.places + 3 * size)
+            instances.put_exports(context, self.instance, _NEEDED, self.places + size)
             if modules.is_fixed:
                 self._fixed_base = self.base
             base = self.base
-            for address, data in (
-                *modules.data,
-                (self.control + Control.LIMIT_BODY, collectors.configuration),
-            ):
+            for address, data in modules.data:
                 ctypes.memmove(base + address, data, len(data))
-            seed = collectors.settings.seed or _random_seed
-            self.call("init", *_SEED.unpack(seed()))
+            configuration = collectors.configuration
+            ctypes.memmove(base + self.control + Control.LIMIT_BODY, configuration, len(configuration))
         except BaseException:
             collectors.forget(self.key)
             raise
@@ -183,6 +194,14 @@ class StoreCollector:
         clock.put(self.context, to)
 
     # The end of the store.
+
+    def when_gone(self, function: Callable[[], None]) -> None:
+        """Have a function called when the store is gone. The store owns what it belongs to until then.
+
+        Args:
+            function: Must not raise, and must not refer to the store.
+        """
+        self._when_gone.append(function)
 
     @property
     def is_open(self) -> bool:
@@ -325,8 +344,7 @@ class StoreCollector:
         """
         if not self.context:
             raise ValueError("the store is closed")
-        function = self._functions.get(name) or self._look_up(name)
-        failure = self._charged_to_nobody(lambda: self._attempt(function, args))
+        failure = self._charged_to_nobody(self._attempt, self._functions.get(name) or self._look_up(name), args)
         if failure is not None:
             raise failure
         result: int = self._values[0]
@@ -335,7 +353,7 @@ class StoreCollector:
             return result
         return ((result & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000 if kind else 0
 
-    def _charged_to_nobody(self, run: Callable[[], Exception | None]) -> Exception | None:
+    def _charged_to_nobody(self, run: Callable[..., Exception | None], *args: Any) -> Exception | None:
         """Run something in the store as if there was no end to its fuel and time; it may be run twice."""
         context, instances = self.context, self.instances
         fuel = None
@@ -344,12 +362,14 @@ class StoreCollector:
             if self.modules.counts_fuel:
                 fuel = instances.fuel(context)
                 instances.set_fuel(context, ENOUGH_FUEL)
-            failure = run()
+            failure = run(*args)
+            if failure is None:
+                return None
             if isinstance(failure, wasmtime.Trap) and failure.trap_code is wasmtime.TrapCode.INTERRUPT:
                 # The deadline has passed; when it was cannot be asked.
                 is_late = True
                 instances.set_epoch_deadline(context, _FAR)
-                failure = run()
+                failure = run(*args)
             return failure
         finally:
             if is_late:
@@ -391,37 +411,28 @@ class StoreCollector:
         Returns:
             The wasmtime_instance_t.
         """
-        made: list[Any] = []
-
-        def run() -> Exception | None:
-            store = self._store()
-            if store is not None:
-                note_of(store).make_room(store, 1, tables, memories)
-            try:
-                made.append(self.instances.instantiate(self.context, module, imports, count))
-            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-                return error
-            return None
-
-        failure = self._charged_to_nobody(run)
+        store = self._store()
+        if store is not None:
+            note_of(store).make_room(store, 1, tables, memories)
+        instance = self.instances.new_instance()
+        failure = self._charged_to_nobody(self.instances.instantiate, self.context, module, imports, count, instance)
         if failure is not None:
             raise failure
-        return made[0]
+        return instance
 
-    def roll(self, instance: Any, name: str, count: int, to: int) -> None:
-        """Get functions by one that returns references to them (`wasmscope.host_shim._glue.ROLLS`).
+    def roll(self, instance: Any, count: int, to: int) -> None:
+        """Get functions by one that returns references to them (`wasmscope.host_shim._glue.ROLL`).
 
         Args:
             instance: The instance.
-            name: Its export.
             count: How many they are.
             to: Address of as many externs.
         """
         instances, context = self.instances, self.context
         # Where the first of them will be.
-        instances.export(context, instance, name.encode(), to)
+        instances.export(context, instance, ROLL.encode(), to)
         function = to + instances.value_offset
-        failure = self._charged_to_nobody(lambda: instances.put_functions(context, function, count, to))
+        failure = self._charged_to_nobody(instances.put_functions, context, function, count, to)
         if failure is not None:
             raise failure
 
@@ -437,12 +448,6 @@ class StoreCollector:
         for name in names:
             self._functions[name] = at + self.instances.value_offset
             at += self.instances.extern_size
-
-    def table(self) -> int:
-        """Give the address of the extern of its table."""
-        to = self.places + 2 * self.instances.extern_size
-        self.instances.export(self.context, self.instance, TABLE.encode(), to)
-        return to
 
     def _look_up(self, name: str) -> int:
         items, at = self.instances.externs(1)
@@ -476,15 +481,33 @@ class StoreCollector:
             self.owner.tell(f"telemetry takes the slower path, because a guest cannot be linked: {error}")
             return None
 
-    def add_guest(self, size: int, *, has_memory: bool) -> tuple[int, int]:
-        """Have the collector count one more guest; gives its number, or -1, and the address of its block.
+    def add_guest(self, base: bytes, *, has_memory: bool) -> tuple[int, int]:
+        """Have the collector count one more guest; gives its number, and the address of its block.
 
         Args:
-            size: Length of its attributes in the scratch area.
+            base: Packed attributes of the host for all its records.
             has_memory: Whether it has a memory.
+
+        Raises:
+            UnsuitableError: If there is no room for it.
         """
-        number = self.call("wasmscope_guest", int(not has_memory), size)
-        return number, self._values[2] & 0xFFFFFFFF
+        flags, is_first = int(not has_memory), not self._is_begun
+        if is_first:
+            self._is_begun = True
+            seed = self.owner.settings.seed or _random_seed
+            number = self.call("wasmscope_begin", *_SEED.unpack(seed()), flags)
+        elif base and not self.write_scratch(base):
+            number = -1
+        else:
+            number = self.call("wasmscope_guest", flags, len(base))
+        block = self._values[2] & 0xFFFFFFFF
+        if number < 0:
+            raise UnsuitableError("the collector takes no more guests")
+        if is_first and base:
+            if not self.write_scratch(base):
+                raise UnsuitableError("the collector has no memory left")
+            self.call("set_base", number, len(base))
+        return number, block
 
     def charge(self, number: int, duration_s: float) -> None:
         """Charge time in Python to the call that a guest is in."""

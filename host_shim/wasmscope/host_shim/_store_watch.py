@@ -12,17 +12,38 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable
+from types import CodeType
 from typing import Any, Final
 
 import wasmtime
 
-__all__ = ["StoreNote", "note_of", "watch_stores"]
+__all__ = ["StoreNote", "StoreOwned", "is_end_of_store", "note_of", "watch_stores"]
 
 _logger = logging.getLogger("wasmscope.host_shim")
 _NOTE: Final = "_wasmscope_note"
 _lock: Final = threading.Lock()
 # How `Store.set_limits` calls the limits that count what is in a store.
 _COUNTED: Final = ("instances", "tables", "memories")
+
+
+class StoreOwned:
+    """An object that a store owns: goes with it, and says so.
+
+    It may be the garbage collector that lets it go, in the middle of anything, in any thread.
+    """
+
+    def __del__(self) -> None:
+        """Hear that the store is gone."""
+        self.gone()
+
+    def gone(self) -> None:
+        """Do what is to be done when the store is gone."""
+        raise NotImplementedError
+
+
+def is_end_of_store(code: CodeType) -> bool:
+    """Whether some code is what hears of the end of a store."""
+    return code is StoreOwned.__del__.__code__
 
 
 class StoreNote:

@@ -17,7 +17,7 @@ import struct
 import sys
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import wasmtime
 
@@ -290,13 +290,19 @@ class Native:
         trap = prepared[5].value
         if not error and not trap:
             return
-        from wasmtime import _ffi, _func
+        from wasmtime import _ffi
 
         failure: Exception
         if error:
             failure = wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, ctypes.POINTER(_ffi.wasmtime_error_t)))
         else:
             failure = wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(_ffi.wasm_trap_t)))
+        self.raise_failure(failure)
+
+    def raise_failure(self, failure: Exception) -> NoReturn:
+        """Raise what a call or an instantiation failed with, or what a host function raised that failed it."""
+        from wasmtime import _func
+
         # wasmtime-py keeps the exception that a host function raised in one place for all threads. It is this call's
         # only if that is what failed it.
         if self.is_raised(failure):

@@ -11,7 +11,7 @@ import importlib
 import logging
 import weakref
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import wasmtime
@@ -76,6 +76,8 @@ class Instances:
         functions: Any = importlib.import_module("wasmtime._func")
         self._owned, self._finalize = functions.FUNCTIONS, functions.finalize
         self._new = bind("wasmtime_instance_new", void, void, void, void, size, void, void)
+        # A guest's start function may run for long: other threads go on meanwhile.
+        self._new_guest = ctypes.CFUNCTYPE(void, void, void, void, size, void, void)(("wasmtime_instance_new", ffi.dll))
         self._export_get = bind("wasmtime_instance_export_get", ctypes.c_bool, void, void, ctypes.c_char_p, size, void)
         self._export_nth = bind("wasmtime_instance_export_nth", ctypes.c_bool, void, void, size, void, void, void)
         self._table_set = bind("wasmtime_table_set", void, void, void, u64, void)
@@ -143,7 +145,7 @@ class Instances:
             try:
                 seen.append(self._native.caller_context(caller) == context)
                 # The instance that is being made: its start function runs.
-                last = self.instantiate(context, empty, 0, 0)
+                last = self._tried(context, empty, 0, 0)
                 for index, instance in enumerate(self.between(made, last)):
                     if self.export_names(context, instance, 4) == ["memory", "second"]:
                         self.export(context, instance, b"memory", first + 5 * size)
@@ -155,8 +157,8 @@ class Instances:
         raw = CALLBACK(callback)
         self.put_func(context, wasmtime.FuncType([], []), raw, 1, first)
         empty = wasmtime.Module(engine, _PROBE_EMPTY)
-        made = self.instantiate(context, wasmtime.Module(engine, _PROBE_BEFORE), first, 1)
-        others = [self.instantiate(context, empty, 0, 0) for _ in range(2)]
+        made = self._tried(context, wasmtime.Module(engine, _PROBE_BEFORE), first, 1)
+        others = [self._tried(context, empty, 0, 0) for _ in range(2)]
         numbers = [self._number(instance) for instance in (made, *others)]
         _expect("numbers of instances", numbers, [numbers[0] + index for index in range(3)])
         for index, name in enumerate((b"t", b"g", b"f")):
@@ -174,10 +176,11 @@ class Instances:
         # What it calls through the table is still a null.
         _expect("a trap", type(self.call(context, func, values, 1)), wasmtime.Trap)
         self.set_table(context, table, 0, first + offset)
-        later = self.instantiate(context, wasmtime.Module(engine, _PROBE_LATER), func - offset, 1)
+        later = self.instantiate_guest(context, wasmtime.Module(engine, _PROBE_LATER), [func - offset])
         _expect("an instance that is being made", seen, [True, 2])
-        self.export(context, later, b"memory", first + 4 * size)
-        found, real = (self._native.memory_data(context, first + index * size + offset) for index in (5, 4))
+        memory = self.exported_memory(context, later, "memory")
+        handles = (first + 5 * size + offset, ctypes.addressof(memory._memory))
+        found, real = (self._native.memory_data(context, handle) for handle in handles)
         _expect("its memory", found, real)
         left = self.fuel(context)
         _expect("fuel", left is not None and 0 < left < 1_000, True)
@@ -187,12 +190,17 @@ class Instances:
         clock = WasiClock(self, engine)
         self.give_wasi(context)
         clock.put(context, first)
-        made = self.instantiate(context, wasmtime.Module(engine, _PROBE_CLOCK), first, 1)
+        made = self._tried(context, wasmtime.Module(engine, _PROBE_CLOCK), first, 1)
         self.export(context, made, b"f", first + self.extern_size)
         self.set_fuel(context, 1_000)
         values = (ctypes.c_int64 * 2)()
         _expect("a call", self.call(context, first + self.extern_size + self.value_offset, values, 1), None)
         _expect("the time", values[0] > _A_TIME_NS, True)
+
+    def _tried(self, context: int, module: wasmtime.Module, imports: int, count: int) -> Any:
+        instance = self.new_instance()
+        _expect("an instance", self.instantiate(context, module, imports, count, instance), None)
+        return instance
 
     def externs(self, count: int) -> tuple[Any, int]:
         """Make an array of externs; also its address. It must be kept."""
@@ -234,30 +242,73 @@ class Instances:
         kind: int = item.kind
         return item.of.memory if kind == self._ffi.WASMTIME_EXTERN_MEMORY.value else None
 
-    def func_at(self, externs: Any, index: int) -> wasmtime.Func:
-        """Copy a function out of an array of externs."""
-        offset = index * self.extern_size + self.value_offset
-        return wasmtime.Func._from_raw(self._native._func_t.from_buffer_copy(externs, offset))
+    def func_at(self, extern: int) -> wasmtime.Func:
+        """Copy a function out of an extern."""
+        return wasmtime.Func._from_raw(self._native._func_t.from_buffer_copy(self._extern_t.from_address(extern).of))
 
-    def instantiate(self, context: int, module: wasmtime.Module, imports: int, count: int) -> Any:
-        """Make an instance; gives its wasmtime_instance_t.
+    def new_instance(self) -> Any:
+        """Make place for an instance: a wasmtime_instance_t."""
+        return self._instance_t()
+
+    def instantiate(self, context: int, module: wasmtime.Module, imports: int, count: int, to: Any) -> Exception | None:
+        """Make an instance of a module of ours.
 
         Args:
             context: The store's.
             module: The module.
             imports: Address of the first of as many externs as it imports.
             count: How many that are.
+            to: Its place, as `new_instance` gives it.
+
+        Returns:
+            Why it could not be made.
+        """
+        trap = ctypes.c_void_p()
+        error = self._new(context, module.ptr(), imports, count, ctypes.addressof(to), ctypes.addressof(trap))
+        return self._failure(error, trap.value) if error or trap.value else None
+
+    def instantiate_guest(self, context: int, module: wasmtime.Module, imports: Sequence[Any]) -> wasmtime.Instance:
+        """Make an instance of the application's, as `wasmtime.Instance` does.
+
+        Args:
+            context: The store's.
+            module: The module.
+            imports: What it imports: items of wasmtime-py, or addresses of externs.
 
         Raises:
             wasmtime.WasmtimeError: If it cannot be made.
-            wasmtime.Trap: If it traps.
+            wasmtime.Trap: If its start function traps. What a host function raised comes as it is.
         """
+        items, first = self.externs(len(imports))
+        size = self.extern_size
+        for index, item in enumerate(imports):
+            if type(item) is int:
+                ctypes.memmove(first + index * size, item, size)
+            else:
+                items[index] = item._as_extern()
         instance = self._instance_t()
         trap = ctypes.c_void_p()
-        error = self._new(context, module.ptr(), imports, count, ctypes.addressof(instance), ctypes.addressof(trap))
+        error = self._new_guest(
+            context, module.ptr(), first, len(imports), ctypes.addressof(instance), ctypes.addressof(trap)
+        )
         if error or trap.value:
-            raise self._failure(error, trap.value)
-        return instance
+            self._native.raise_failure(self._failure(error, trap.value))
+        return wasmtime.Instance._from_raw(instance)
+
+    def exported_memory(self, context: int, instance: wasmtime.Instance, name: str) -> wasmtime.Memory:
+        """Give a memory that an instance exports.
+
+        Args:
+            context: The store's.
+            instance: The instance.
+            name: The memory's name.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        item = self._extern_t()
+        self.export(context, instance._instance, name.encode(), ctypes.addressof(item))
+        return wasmtime.Memory._from_raw(item.of.memory)
 
     def _failure(self, error: int | None, trap: int | None) -> Exception:
         from wasmtime import _ffi
@@ -280,6 +331,24 @@ class Instances:
         """
         if not self._export_get(context, ctypes.addressof(instance), name, len(name), to):
             raise KeyError(name)
+
+    def put_exports(self, context: int, instance: Any, names: Sequence[bytes], to: int) -> None:
+        """Get several exports, as `export` does.
+
+        Args:
+            context: The store's.
+            instance: What `instantiate` made.
+            names: Their names, UTF-8.
+            to: Address of as many externs.
+
+        Raises:
+            KeyError: If one is not there.
+        """
+        get, of, size = self._export_get, ctypes.addressof(instance), self.extern_size
+        for name in names:
+            if not get(context, of, name, len(name), to):
+                raise KeyError(name)
+            to += size
 
     def export_names(self, context: int, instance: Any, limit: int) -> list[str]:
         """Give the names of an instance's exports in order.

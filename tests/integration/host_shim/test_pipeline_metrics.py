@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
@@ -186,3 +187,31 @@ class TestNames:
         assert found == _conventions.PIPELINE_METRICS
         listed = set(re.findall(r"^\| `(wasmscope\.[a-z.]+)`", DOCUMENT.read_text(), re.MULTILINE))
         assert listed == found | {_conventions.METRIC_REJECTED}
+
+
+class TestClose:
+    def test_shared_sender(self, telemetry: Telemetry) -> None:
+        """A bridge that is closed leaves a sender that is not its own, and is not asked for metrics any more; a
+        guest that comes later is."""
+        with otlp_receiver("http/protobuf") as receiver, sender_to(receiver.endpoint, "http/protobuf") as sender:
+            bridge = telemetry.bridge(delivery="otlp", otlp=sender)
+            tell(Guest(bridge), measurements=1)
+            bridge.close()
+            assert receiver.counts["metrics"] == 1
+            assert sender.flush(10)
+            assert receiver.counts["metrics"] == 1
+
+            tell(Guest(bridge), measurements=1)
+            assert sender.flush(10)
+            assert receiver.counts["metrics"] > 1
+
+    def test_own_sender(self, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A bridge that made its sender stops it when it is closed, and makes another for a guest that comes later."""
+        with otlp_receiver("http/protobuf") as receiver:
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+            bridge = telemetry.bridge(delivery="otlp")
+            for expected in (1, 2):
+                tell(Guest(bridge), spans=1)
+                bridge.close()
+                assert receiver.counts["traces"] == expected

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.support import collector_double as double
 from tests.support.abi import functions
-from wasmscope.host_shim._glue import FURTHER, NAMES, ROLLS, SETUP, TABLE, glue, reader, trampolines
+from wasmscope.host_shim._glue import FURTHER, NAMES, ROLL, SETUP, TABLE, first_name, glue, reader, trampolines
 from wasmscope.host_shim._weld import outline, weld
 
 PAGE = 65_536
@@ -121,7 +121,7 @@ class Rig:
         self.collector = cast("Mapping[str, Any]", made.exports(store))
         for address, data in outline(double.double(traps=traps)).data:
             self.poke(address, data)
-        self.functions = self._further() if number else self._rolled(self.collector, ROLLS[memory64], NAMES)
+        self.functions = self._further() if number else self._own()
         self.guest: wasmtime.Memory | None = None
         if memory is not None:
             kind = wasmtime.MemoryType(wasmtime.Limits(pages, None), is_64=memory == "i64")
@@ -132,18 +132,21 @@ class Rig:
             self.bind()
         self.forget()
 
-    def _rolled(self, exports: Mapping[str, Any], roll: str, names: Sequence[str]) -> dict[str, Any]:
-        return dict(zip(names, exports[roll](self.store), strict=False))
+    def _own(self) -> dict[str, Any]:
+        return {name: self.collector[first_name(name, memory64=self.memory64)] for name in NAMES}
+
+    def rolled(self, exports: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+        return dict(zip(names, exports[ROLL](self.store), strict=True))
 
     def _further(self) -> dict[str, Any]:
         for number in range(1, self.number + 1):
             assert self.collector["wasmscope_open"](self.store, number) == 1
-        functions = self._rolled(self.collector, ROLLS[None], FURTHER)
+        functions = self.rolled(self.collector, (*FURTHER, *SETUP))
         imports = [self._host, *(functions[name] for name in FURTHER)]
         made = wasmtime.Instance(self.store, module("trampolines", self.memory64), imports)
         exports = cast("Mapping[str, Any]", made.exports(self.store))
         exports["guest"].set_value(self.store, self.number)
-        assert self._rolled(exports, ROLLS[self.memory64], NAMES).keys() == set(NAMES)
+        assert self.rolled(exports, NAMES).keys() == set(NAMES)
         return {name: exports[name] for name in NAMES}
 
     def bind(self) -> None:
@@ -650,17 +653,22 @@ class TestBinding:
 
 
 class TestWeld:
-    def test_rolls(self) -> None:
-        """What functions for the setup are got with the guest's are those that they are said to be."""
+    def test_roll(self) -> None:
+        """What functions for the setup are got with a guest's are those that they are said to be."""
         rig = Rig()
-        for names, roll in ((NAMES, ROLLS[False]), (NAMES, ROLLS[True]), (FURTHER, ROLLS[None])):
-            found = rig._rolled(rig.collector, roll, (*names, *SETUP))
-            before = found["wasmscope_guest"](rig.store, 1, 9)[0]
-            assert found["wasmscope_guest"](rig.store, 1, 9) == [before + 1, double.BLOCK]
-            assert rig.calls()[-2:] == [("guest", (1, 9)), ("guest_address", (before + 1,))]
-            found["recover"](rig.store)
-            assert last(rig) == ("recover", ())
-            assert found["wasmscope_open"](rig.store, 1) == 1
+        found = rig.rolled(rig.collector, (*FURTHER, *SETUP))
+        before = found["wasmscope_guest"](rig.store, 1, 9)[0]
+        assert found["wasmscope_guest"](rig.store, 1, 9) == [before + 1, double.BLOCK]
+        assert rig.calls()[-2:] == [("guest", (1, 9)), ("guest_address", (before + 1,))]
+        found["recover"](rig.store)
+        assert last(rig) == ("recover", ())
+        assert found["wasmscope_open"](rig.store, 1) == 1
+
+    def test_begin(self) -> None:
+        """The first guest comes with the start of the collector, in one call."""
+        rig = Rig()
+        assert rig.collector["wasmscope_begin"](rig.store, 1, 2, 3, 4, 1) == [0, double.BLOCK]
+        assert rig.calls()[-3:] == [("init", (1, 2, 3, 4)), ("guest", (1, 0)), ("guest_address", (0,))]
 
     def test_outline(self) -> None:
         """Constants and data of a module are found where they are, and its functions stay as they were."""
