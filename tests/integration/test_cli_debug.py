@@ -11,6 +11,7 @@ import pytest
 import wasmtime
 
 from tests.support.cli import run_command
+from wasmscope.cli import main
 from wasmscope.wasm import Module
 
 FIXTURES = Path(__file__).parents[1] / "fixtures/dwarf"
@@ -120,7 +121,7 @@ class TestSplit:
     )
     def test_code_and_validity(self, path: Path, tmp_path: Path) -> None:
         """Of every compiler's module, both parts have the same code section and are valid modules."""
-        run_command("debug", "split", path, "-o", tmp_path / "a.wasm")
+        assert main(["debug", "split", str(path), "-o", str(tmp_path / "a.wasm")]) == 0
 
         for made in (tmp_path / "a.wasm", tmp_path / "a.debug.wasm"):
             assert sections(made)["code"] == sections(path)["code"]
@@ -133,7 +134,7 @@ class TestSplit:
         again = run_command("debug", "split", tmp_path / "a.wasm", "-o", tmp_path / "b.wasm")
 
         assert (bare.exit_code, again.exit_code) == (126, 126)
-        assert bare.stderr.count("\n") == 1 and "docs/debug-info.md" in bare.stderr
+        assert bare.stderr.count("\n") == 1 and "clang -g" in bare.stderr
         assert "debug information is in a.debug.wasm" in again.stderr
         assert not (tmp_path / "b.wasm").exists()
 
@@ -192,9 +193,7 @@ class TestAddId:
     @pytest.mark.parametrize("text", ["", "0", "ab", "xyz", "00" * 65])
     def test_no_id(self, text: str, tmp_path: Path) -> None:
         """What is no build id, or has no place in a store, is a usage error."""
-        found = run_command("debug", "add-id", WITHOUT_ID, "-o", tmp_path / "a", f"--id={text}")
-
-        assert found.exit_code == 2
+        assert main(["debug", "add-id", str(WITHOUT_ID), "-o", str(tmp_path / "a"), f"--id={text}"]) == 2
         assert not (tmp_path / "a").exists()
 
 

@@ -14,10 +14,21 @@ from wasmscope.errors import DebugInfoError, ModuleFormatError
 from wasmscope.wasm import Module
 
 RUNNABLE = bytes(wasmtime.wat2wasm('(module (func (export "f") (result i32) (i32.const 42)))'))
-NAMES = (
-    ".debug_info .debug_line reloc..debug_info reloc.CODE linking name producers build_id external_debug_info "
-    "sourceMappingURL target_features .debug ä"
-).split(" ")
+NAMES = [
+    ".debug_info",
+    ".debug_line",
+    "reloc..debug_info",
+    "reloc.CODE",
+    "linking",
+    "name",
+    "producers",
+    "build_id",
+    "external_debug_info",
+    "sourceMappingURL",
+    "target_features",
+    ".debug",
+    "ä",
+]
 
 
 def section(number: int, contents: bytes, padded_to: int = 1) -> bytes:

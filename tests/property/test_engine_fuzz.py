@@ -15,10 +15,11 @@ from wasmscope.wasm import Module
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "dwarf"
 NAMES = ("c/O1-mixed", "c/O2-lto", "c/O1-memory64", "cpp/O2-dwarf4", "cpp/O2-dwarf5", "rust/small", "zig/ReleaseSafe")
-SPLIT = (
+SPLIT: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("c/O1-split4.wasm", ("c/O1-split4.dwp",)),
     ("c/O1-split5.wasm", ("c/O1-split5-main.dwo", "c/O1-split5-shapes.dwo")),
 )
+NO_PARTS: tuple[str, ...] = ()
 LIMITS = EngineLimits(memory_bytes=64_000_000, work=1_000_000, fuel=500_000_000)
 
 
@@ -35,7 +36,7 @@ class Subject(NamedTuple):
 @cache
 def subject(number: int) -> Subject:
     if number < len(NAMES):
-        path, parts = f"{NAMES[number]}.wasm", ()
+        path, parts = f"{NAMES[number]}.wasm", NO_PARTS
     else:
         path, parts = SPLIT[number - len(NAMES)]
     module = Module((FIXTURES / path).read_bytes())

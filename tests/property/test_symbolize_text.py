@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from wasmscope.cli._symbolize_format import AnswerFormat
@@ -151,11 +151,9 @@ class TestJson:
 
 
 class TestMutations:
-    @settings(max_examples=1)
-    @given(st.just(22))
-    def test_traces(self, seed: int) -> None:
+    def test_traces(self) -> None:
         """Traces with bytes changed, lost, doubled and cut off come through without an error; text is never lost."""
-        chance = random.Random(seed)
+        chance = random.Random(22)
         traces = [path.read_bytes() for path in sorted(TRACES.glob("*.*"))]
         for _ in range(2000):
             data = bytearray(chance.choice(traces))

@@ -1,6 +1,6 @@
 """DWARF made by hand, for tests: entries, line programs and lists of ranges as they are written in the sections.
 
-Numbers are those of https://dwarfstd.org/doc/DWARF5.pdf, chapter 7. Nothing is checked, so that wrong DWARF can be made.
+Numbers are those of https://dwarfstd.org/doc/DWARF5.pdf, chapter 7. Nothing is checked, so that it can be wrong.
 """
 
 from __future__ import annotations

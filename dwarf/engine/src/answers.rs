@@ -1,5 +1,7 @@
 //! From addresses to chains of frames, one body at a time.
 
+use std::collections::hash_map::Entry;
+
 use crate::base::{Ledger, Map, NONE};
 use crate::debug::{Debug, Described};
 use crate::functions::Function;
@@ -20,24 +22,54 @@ pub struct Answers {
 impl Answers {
     /// Put the number of its chain in place of each address; 0 where nothing is known.
     pub fn look_up(&mut self, addresses: &mut [u32], debug: &Debug, tables: &mut Tables, ledger: &Ledger) {
-        for address in addresses {
-            let body = debug.bodies.find(*address);
+        // By address, so that what is near each other is looked up together: memory is slow.
+        let mut order: Vec<u64> =
+            addresses.iter().zip(0u64..).map(|(&address, at)| (u64::from(address) << 32) | at).collect();
+        order.sort_unstable();
+        let mut left = &order[..];
+        while let Some(&first) = left.first() {
+            let body = debug.bodies.find((first >> 32) as u32);
+            let count = match body {
+                NONE => 1,
+                _ => left.partition_point(|item| item >> 32 < debug.bodies.end(body).into()),
+            };
+            let (here, after) = left.split_at(count);
+            left = after;
             if body == NONE {
-                *address = 0;
-                continue;
+                addresses[first as u32 as usize] = 0;
+            } else {
+                self.look_up_in(body, here, addresses, debug, tables, ledger);
             }
-            if !self.bodies.contains_key(&body) {
-                let made = Body::new(debug.describe(body, ledger), body, debug, ledger);
-                if self.kept > MOST_KEPT {
-                    self.bodies.clear();
-                    self.kept = 0;
-                }
+        }
+    }
+
+    /// Look addresses of one body up: each in the upper half of a number, its place among all in the lower half.
+    fn look_up_in(
+        &mut self,
+        number: u32,
+        items: &[u64],
+        addresses: &mut [u32],
+        debug: &Debug,
+        tables: &mut Tables,
+        ledger: &Ledger,
+    ) {
+        if self.kept > MOST_KEPT {
+            self.bodies.clear();
+            self.kept = 0;
+        }
+        let body = match self.bodies.entry(number) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(room) => {
+                let made = Body::new(debug.describe(number, ledger), number, debug, ledger);
                 self.kept += made.starts.len() + made.scopes.all.len() + 16;
-                self.bodies.insert(body, made);
+                room.insert(made)
             }
-            let Some(body) = self.bodies.get_mut(&body) else { continue };
-            let at = body.starts.partition_point(|start| start <= address);
-            *address = if at == 0 { 0 } else { body.chain(at - 1, debug, tables, ledger) };
+        };
+        let mut at = 0;
+        for item in items {
+            let address = (item >> 32) as u32;
+            at += body.starts[at..].partition_point(|&start| start <= address);
+            addresses[*item as u32 as usize] = if at == 0 { 0 } else { body.chain(at - 1, debug, tables, ledger) };
         }
     }
 }

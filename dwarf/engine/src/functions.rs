@@ -4,7 +4,7 @@ use gimli::{UnitOffset, constants};
 
 use crate::base::{Ledger, NONE, Problem};
 use crate::bodies::Bodies;
-use crate::ranges::{Attributes, Value};
+use crate::ranges::{Attributes, Value, is_tombstone, mask};
 use crate::units::{File, UnitEntry};
 
 /// The distance from a body's start within which its first instruction lies: before it are the declarations of locals.
@@ -26,39 +26,60 @@ impl Function {
     }
 }
 
-pub fn fits(body: u32, low: u32, high: u32, bodies: &Bodies) -> bool {
+fn fits(body: u32, low: u32, high: u32, bodies: &Bodies) -> bool {
     high == bodies.end(body) && low - bodies.start(body) <= DECLARATIONS
 }
 
-/// Functions by body, the best for each first.
-pub struct Functions(Vec<Function>);
+/// How well functions fit the module: how many have code, as they say; how many of these are about a whole body; how
+/// many the linker left out.
+#[derive(Clone, Copy, Default)]
+pub struct Fit {
+    pub live: u32,
+    pub matching: u32,
+    pub dead: u32,
+}
+
+/// The functions of a unit by body, the best for each first.
+pub struct Functions {
+    all: Vec<Function>,
+    pub fit: Fit,
+}
 
 impl Functions {
     pub fn read(file: &File, unit: &UnitEntry, bodies: &Bodies, ledger: &Ledger) -> Self {
-        let mut found = Vec::new();
-        visit(file, unit, ledger, |entry, attributes| {
+        let (mut all, mut fit) = (Vec::new(), Fit::default());
+        let mask = mask(&unit.unit);
+        visit(unit, ledger, |entry, attributes| {
+            let (mut first, mut last, mut is_dead) = (u64::MAX, 0, false);
             attributes.each(&file.dwarf, &unit.unit, ledger, |low, high| {
+                is_dead |= is_tombstone(low, mask);
+                (first, last) = (first.min(low), last.max(high));
                 let body = bodies.find_range(low, high);
                 if body != NONE {
-                    found.push(Function { body, low: low as u32, high: high as u32, entry: entry.0 as u32 });
+                    all.push(Function { body, low: low as u32, high: high as u32, entry: entry.0 as u32 });
                 }
             });
-            true
+            if is_dead {
+                fit.dead += 1;
+            } else if first <= last {
+                fit.live += 1;
+                let body = bodies.find_range(first, last);
+                fit.matching += u32::from(body != NONE && fits(body, first as u32, last as u32, bodies));
+            }
         });
         // Those that are about the whole body come first, then the longest: of a part of one no more is known.
-        found.sort_by_key(|f: &Function| (f.body, !f.fits(bodies), NONE - (f.high - f.low), f.entry));
-        Self(found)
+        all.sort_by_key(|f: &Function| (f.body, !f.fits(bodies), NONE - (f.high - f.low), f.entry));
+        Self { all, fit }
     }
 
     pub fn of_body(&self, body: u32) -> Option<&Function> {
-        let at = self.0.partition_point(|function| function.body < body);
-        self.0.get(at).filter(|function| function.body == body)
+        let at = self.all.partition_point(|function| function.body < body);
+        self.all.get(at).filter(|function| function.body == body)
     }
 }
 
-/// Tell every function's entry that says where its code is, until told to stop.
-pub fn visit(file: &File, unit: &UnitEntry, ledger: &Ledger, mut tell: impl FnMut(UnitOffset, &Attributes) -> bool) {
-    let _ = file;
+/// Tell every function's entry that says where its code is.
+pub fn visit(unit: &UnitEntry, ledger: &Ledger, mut tell: impl FnMut(UnitOffset, &Attributes)) {
     let result = (|| -> gimli::Result<()> {
         let mut entries = unit.unit.entries_raw(None)?;
         while !entries.is_empty() {
@@ -85,8 +106,8 @@ pub fn visit(file: &File, unit: &UnitEntry, ledger: &Ledger, mut tell: impl FnMu
                 };
                 *place = Some(Value(entries.read_attribute(specification)?.value()));
             }
-            if !attributes.is_empty() && !tell(offset, &attributes) {
-                return Ok(());
+            if !attributes.is_empty() {
+                tell(offset, &attributes);
             }
         }
         Ok(())

@@ -1,10 +1,8 @@
 //! What is asked for besides addresses: functions, rows, units, and whether all this fits the module.
 
-use gimli::UnitOffset;
-
 use crate::base::{Ledger, NONE};
 use crate::debug::Debug;
-use crate::functions::{fits, visit};
+use crate::functions::{Fit, visit};
 use crate::ranges::{is_tombstone, mask};
 use crate::tables::Tables;
 
@@ -16,7 +14,7 @@ pub fn functions(debug: &Debug, tables: &mut Tables, ledger: &Ledger, out: &mut 
         let file = &debug.files[file_number as usize];
         let unit = &file.units[unit_number as usize];
         let mask = mask(&unit.unit);
-        visit(file, unit, ledger, |entry, attributes| {
+        visit(unit, ledger, |entry, attributes| {
             let function = debug.name(file_number, unit_number, entry, tables, ledger);
             let [name, linkage] = tables.functions.rows[function as usize];
             attributes.each(&file.dwarf, &unit.unit, ledger, |low, high| {
@@ -25,7 +23,6 @@ pub fn functions(debug: &Debug, tables: &mut Tables, ledger: &Ledger, out: &mut 
                 let ([a, b], [c, d]) = (halves(low), halves(high));
                 out.extend_from_slice(&[a, b, c, d, name, linkage, is_dead.into(), number]);
             });
-            true
         });
     }
 }
@@ -91,33 +88,18 @@ pub fn units(debug: &Debug, tables: &mut Tables, ledger: &Ledger, out: &mut Vec<
     }
 }
 
-/// How many functions are in the module as it is, how many of them are about a whole body, and how many were left out.
-/// Looks no further when it has seen `enough` of the first kind.
+/// How well the functions fit, over all units: live, matching, dead. Looks no further when it has seen `enough` live ones.
 pub fn match_bodies(debug: &Debug, enough: u32, ledger: &Ledger, out: &mut Vec<u32>) {
-    let (mut live, mut matching, mut dead) = (0, 0, 0);
+    let mut sum = Fit::default();
     for number in 0..debug.files[0].units.len() as u32 {
         let (file, unit) = debug.full(number);
-        let file = &debug.files[file as usize];
-        let unit = &file.units[unit as usize];
-        visit(file, unit, ledger, |_: UnitOffset, attributes| {
-            let (mut first, mut last, mut is_dead) = (u64::MAX, 0, false);
-            attributes.each(&file.dwarf, &unit.unit, ledger, |low, high| {
-                is_dead |= is_tombstone(low, mask(&unit.unit));
-                first = first.min(low);
-                last = last.max(high);
-            });
-            if is_dead {
-                dead += 1;
-            } else if first <= last {
-                live += 1;
-                let body = debug.bodies.find_range(first, last);
-                matching += u32::from(body != NONE && fits(body, first as u32, last as u32, &debug.bodies));
-            }
-            live < enough
-        });
-        if live >= enough {
+        let fit = debug.functions(file, unit, ledger).fit;
+        sum.live += fit.live;
+        sum.matching += fit.matching;
+        sum.dead += fit.dead;
+        if sum.live >= enough {
             break;
         }
     }
-    out.extend_from_slice(&[live, matching, dead]);
+    out.extend_from_slice(&[sum.live, sum.matching, sum.dead]);
 }

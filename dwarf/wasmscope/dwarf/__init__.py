@@ -24,25 +24,37 @@ if TYPE_CHECKING:
     from wasmscope.dwarf._examination import Examination, Fit, Link, LinkKind, SourceFiles, UnitGroup
     from wasmscope.dwarf._findings import Finding, Severity
     from wasmscope.dwarf._health import Health, Verdict, health
+    from wasmscope.dwarf._locations import Location, LocationKind, Operation, Piece
+    from wasmscope.dwarf._scopes import FunctionVariables, Scope, ScopeKind, Variable
     from wasmscope.dwarf._source_map import Position, SourceMap, read_source_map
     from wasmscope.dwarf._sources import PathMap, SourceLine, Sources
     from wasmscope.dwarf._symbolizer import Symbolizer
+    from wasmscope.dwarf._types import TypeName
+    from wasmscope.dwarf._variables import DebugVariables, variables
 
 __all__ = [
+    "DebugVariables",
     "Diagnosis",
     "EngineLimits",
     "Examination",
     "Finding",
     "Fit",
     "Frame",
+    "FunctionVariables",
     "Health",
     "Link",
     "LinkKind",
+    "Location",
+    "LocationKind",
     "ModuleDiagnosis",
+    "Operation",
     "Origin",
     "PathMap",
+    "Piece",
     "Place",
     "Position",
+    "Scope",
+    "ScopeKind",
     "Severity",
     "SourceFiles",
     "SourceLine",
@@ -50,7 +62,9 @@ __all__ = [
     "Sources",
     "SplitModule",
     "Symbolizer",
+    "TypeName",
     "UnitGroup",
+    "Variable",
     "Verdict",
     "add_build_id",
     "content_id",
@@ -64,20 +78,29 @@ __all__ = [
     "split_module",
     "store_path",
     "strip_module",
+    "variables",
 ]
 
 _LATE: Final = {
+    "DebugVariables": "_variables",
     "Diagnosis": "_diagnosis",
     "EngineLimits": "_engine",
     "Examination": "_examination",
     "Finding": "_findings",
     "Fit": "_examination",
+    "FunctionVariables": "_scopes",
     "Health": "_health",
     "Link": "_examination",
     "LinkKind": "_examination",
+    "Location": "_locations",
+    "LocationKind": "_locations",
     "ModuleDiagnosis": "_diagnosis",
+    "Operation": "_locations",
     "PathMap": "_sources",
+    "Piece": "_locations",
     "Position": "_source_map",
+    "Scope": "_scopes",
+    "ScopeKind": "_scopes",
     "Severity": "_findings",
     "SourceFiles": "_examination",
     "SourceLine": "_sources",
@@ -85,7 +108,9 @@ _LATE: Final = {
     "Sources": "_sources",
     "SplitModule": "_debug_split",
     "Symbolizer": "_symbolizer",
+    "TypeName": "_types",
     "UnitGroup": "_examination",
+    "Variable": "_scopes",
     "Verdict": "_health",
     "add_build_id": "_debug_split",
     "content_id": "_debug_split",
@@ -99,6 +124,7 @@ _LATE: Final = {
     "split_module": "_debug_split",
     "store_path": "_build_ids",
     "strip_module": "_debug_split",
+    "variables": "_variables",
 }
 """What is loaded when it is asked for, by the module that has it."""
 

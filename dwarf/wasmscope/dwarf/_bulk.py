@@ -49,8 +49,8 @@ class Bulk:
         self._other_numbers: dict[tuple[Frame, ...], int] = {(): 0}
         self._by_position: dict[int, int] = {-1: 0}
         self._starts: list[int] = []
-        # Which of the engine's chains were looked at, and which of them do not end with the function of the place.
-        self._judged = bytearray(b"\1")
+        # By number of the engine, whether the function around all that was inlined has no name; and these numbers.
+        self._nameless = bytearray(1)
         self._doubtful: set[int] = set()
 
     @property
@@ -81,12 +81,12 @@ class Bulk:
                 return self._named(kind, offsets)
             if answers._tables is not self._tables:
                 self._tables = answers._tables
-                self._judged = bytearray(b"\1")
+                self._nameless = bytearray(1)
                 self._doubtful.clear()
                 self.epoch += 1
             numbers = answers.ids
             if with_names:
-                self._judge(numbers, in_code)
+                self._judge()
             doubtful = self._doubtful if with_names else ()
             if not doubtful and 0 not in numbers:
                 return numbers
@@ -128,7 +128,7 @@ class Bulk:
             return ()
         words = self._tables._frames
         at = _FRAME_WORDS * first
-        return zip(*(words[at + part :: _FRAME_WORDS] for part in range(4)), strict=True)  # type: ignore[return-value]
+        return zip(*(words[at + part :: _FRAME_WORDS] for part in range(4)), strict=True)
 
     def text(self, number: int) -> str | None:
         """Give a text of the engine; None for 0."""
@@ -141,32 +141,25 @@ class Bulk:
         words = self._tables._functions
         return self.text(words[2 * number]), self.text(words[2 * number + 1])
 
-    def _judge(self, numbers: Sequence[int], in_code: Sequence[int]) -> None:
-        """Find out which of the engine's chains end with the function that has the place."""
-        judged = self._judged
-        code, bodies = self._resolver.module.code, self._resolver._bodies
-        assert code is not None
-        assert bodies is not None
-        judged.extend(bytes(self.count - len(judged)))
-        starts, base = bodies.starts, code.offset
-        for number, offset in zip(numbers, in_code, strict=True):
-            if not judged[number]:
-                judged[number] = 1
-                low = self._outermost_low(number)
-                if low is None or (
-                    low != offset and bisect_right(starts, low + base) != bisect_right(starts, offset + base)
-                ):
-                    self._doubtful.add(number)
+    def _judge(self) -> None:
+        """Find out which of the engine's new numbers are of a function that the engine cannot name.
 
-    def _outermost_low(self, number: int) -> int | None:
-        """Give where the outermost function begins; None if it is not known, or has no name."""
+        That the others are named rightly needs no look: the engine's functions lie inside of one body, which is the
+        body of the place.
+        """
         assert self._tables is not None
-        chains, frames, functions = self._tables._chains, self._tables._frames, self._tables._functions
-        while outer := chains[2 * number + 1]:
-            number = outer
-        at = chains[2 * number] * _FRAME_WORDS
-        low = frames[at + 4]
-        return low if low < _NONE - 1 and functions[2 * frames[at]] else None
+        frames, functions = self._tables._frames, self._tables._functions
+        nameless, known = self._nameless, len(self._nameless)
+        for number, (frame, outer) in enumerate(self.chains(known), known):
+            if outer:
+                # What is around has a smaller number.
+                is_nameless = nameless[outer]
+            else:
+                at = _FRAME_WORDS * frame
+                is_nameless = frames[at + 4] >= _NONE - 1 or not functions[2 * frames[at]]
+            nameless.append(is_nameless)
+            if is_nameless:
+                self._doubtful.add(number)
 
     def _resolved(self, kind: AddressKind, offsets: Sequence[int]) -> list[int]:
         """Ask the resolver about each."""

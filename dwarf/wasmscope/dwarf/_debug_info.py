@@ -59,10 +59,10 @@ class DebugInfo:
         origin: Who speaks, if it is not a split part.
         health: How it lies on the module's code.
         container: The file that it is in: the module itself, or a debug file.
-        source: What that file is called in messages.
+        path: Where that is, if it is a debug file.
     """
 
-    source = "the DWARF in the module"
+    path: str | None = None
 
     def __init__(
         self, module: Module, container: Module, origin: Origin, split: Sequence[Module], limits: EngineLimits | None
@@ -198,7 +198,7 @@ def find_debug_info(module: Module, sources: DebugSources, notes: list[str]) -> 
     """
     split: list[str] = []
     names: Module | None = None
-    for container, source in _containers(module, sources, split, notes):
+    for container, source, path in _containers(module, sources, split, notes):
         if container is not module and (reason := misfit(module, container)) is not None:
             notes.append(f"{source} is not used: {reason}")
             container.close()
@@ -213,6 +213,7 @@ def find_debug_info(module: Module, sources: DebugSources, notes: list[str]) -> 
             continue
         found = _checked(module, container, source, sources, split, notes)
         if found is not None:
+            found.path = path
             return found, names or (None if container is module else container)
         if container is not module:
             container.close()
@@ -223,8 +224,12 @@ def find_debug_info(module: Module, sources: DebugSources, notes: list[str]) -> 
 
 def _containers(
     module: Module, sources: DebugSources, split: list[str], notes: list[str]
-) -> Iterator[tuple[Module, str]]:
-    """Open what may have the DWARF, one after the other: first what the user names, then the module, then the rest."""
+) -> Iterator[tuple[Module, str, str | None]]:
+    """Open what may have the DWARF, one after the other: first what the user names, then the module, then the rest.
+
+    Yields:
+        A file, what it is called in messages, and where it is, if it is not the module.
+    """
     for path in sources.given:
         try:
             container = open_debug_file(DebugFile(path, path, True))
@@ -235,8 +240,8 @@ def _containers(
             container.close()
             split.append(path)
         else:
-            yield container, f"the debug file {shown(path)}"
-    yield module, "the DWARF in the module"
+            yield container, f"the debug file {shown(path)}", path
+    yield module, "the DWARF in the module", None
     folders = sources.folders + ((sources.cache,) if sources.urls else ())
     for file in find_debug_files(module, sources.path, folders, notes):
         try:
@@ -244,7 +249,7 @@ def _containers(
         except DebugInfoError as error:
             notes.append(f"{file.source} is not used: {error}")
             continue
-        yield container, f"{file.source}, {shown(file.path)},"
+        yield container, f"{file.source}, {shown(file.path)},", file.path
     build_id = module.build_id()
     if sources.urls and build_id is not None:
         from wasmscope.dwarf._debuginfod import fetch
@@ -252,7 +257,7 @@ def _containers(
         fetched, lines = fetch(sources.urls, build_id, sources.cache)
         notes.extend(lines)
         if fetched is not None:
-            yield open_debug_file(DebugFile(fetched, fetched, False)), f"the downloaded file {shown(fetched)}"
+            yield open_debug_file(DebugFile(fetched, fetched, False)), f"the downloaded file {shown(fetched)}", fetched
 
 
 def _is_split(container: Module) -> bool:
@@ -267,7 +272,6 @@ def _checked(
     """Give the DWARF of a file if it describes this module's code, else None and a note."""
     origin = Origin.DWARF if container is module else Origin.DEBUG_FILE
     found = DebugInfo(module, container, origin, (), sources.limits)
-    found.source = source
     parts: list[Module] = []
     try:
         units = found.engine.units() if given or _may_be_split(container) else ()
@@ -280,7 +284,7 @@ def _checked(
                 unread = sum(unit.is_split and not unit.is_found for unit in found.engine.units())
                 if unread:
                     notes.append(f"split DWARF: of {unread:,} units there is no other half that can be read")
-        problem = _problem(found, any(unit.dwo_id is not None for unit in units))
+        problem = _problem(found)
     except (DebugInfoError, ModuleFormatError) as error:
         problem = str(error)
     if problem is None:
@@ -301,7 +305,7 @@ def _may_be_split(container: Module) -> bool:
     )
 
 
-def _problem(info: DebugInfo, has_skeletons: bool) -> str | None:
+def _problem(info: DebugInfo) -> str | None:
     """Tell why DWARF is not to be believed; None if it is."""
     from wasmscope.dwarf._health import Verdict, health
 
@@ -320,7 +324,7 @@ def _problem(info: DebugInfo, has_skeletons: bool) -> str | None:
 
 
 def _lines_fit(info: DebugInfo) -> bool:
-    """Tell whether lines begin where functions do: all that can be judged by while the split parts are missing."""
+    """Tell whether lines begin where functions do: all that can be judged by if there are lines and nothing else."""
     starts, ends = info.bodies()
     seen = fitting = 0
     for position in range(0, len(starts), max(1, len(starts) // _BODIES_LOOKED_AT)):

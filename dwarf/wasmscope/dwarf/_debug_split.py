@@ -10,17 +10,16 @@ Source: https://github.com/WebAssembly/tool-conventions, Debugging.md and BuildI
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from wasmscope.errors import DebugInfoError
-from wasmscope.wasm import Module, Section
+from wasmscope.wasm import Module, Section, encode_name, encode_unsigned, rewrite
 
 __all__ = ["SplitModule", "add_build_id", "content_id", "has_dwarf", "is_dwarf", "split_module", "strip_module"]
 
 _CUSTOM: Final = 0
-_HEADER_BYTES: Final = 8
 _BUILD_ID: Final = "build_id"
 _EXTERNAL: Final = "external_debug_info"
 _STRIPPED_WITH_ALL: Final = frozenset({"linking", "name", "producers"})
@@ -60,10 +59,7 @@ def content_id(module: Module) -> bytes:
     Returns:
         20 bytes: a SHA-1, as ``wasm-ld --build-id=sha1`` makes; it tells builds apart and protects nothing.
     """
-    found = hashlib.sha1(usedforsecurity=False)
-    for piece in _pieces(module, lambda section: not _is_build_id(section)):
-        found.update(piece)
-    return found.digest()
+    return hashlib.sha1(_written(module, lambda section: not _is_build_id(section)), usedforsecurity=False).digest()
 
 
 def add_build_id(module: Module, build_id: bytes) -> bytes:
@@ -73,7 +69,9 @@ def add_build_id(module: Module, build_id: bytes) -> bytes:
         module: The module.
         build_id: The id, at least one byte.
     """
-    return _joined(module, lambda section: not _is_build_id(section), _custom(_BUILD_ID, build_id))
+    return _written(
+        module, lambda section: not _is_build_id(section), (_BUILD_ID, encode_unsigned(len(build_id)) + build_id)
+    )
 
 
 def strip_module(module: Module, *, everything: bool = False) -> bytes:
@@ -83,7 +81,7 @@ def strip_module(module: Module, *, everything: bool = False) -> bytes:
         module: The module.
         everything: Whether to take out names, producers and what only linkers read, too. The build id stays.
     """
-    return _joined(module, lambda section: not (_is_strippable(section) if everything else is_dwarf(section)))
+    return _written(module, lambda section: not (_is_strippable(section) if everything else is_dwarf(section)))
 
 
 def split_module(
@@ -107,11 +105,12 @@ def split_module(
 
     Raises:
         DebugInfoError: If there is no DWARF in it.
+        UnicodeEncodeError: If the URL has no UTF-8.
     """
     if not has_dwarf(module):
         raise DebugInfoError("it has no DWARF that could be split off")
     identity = build_id or module.build_id() or content_id(module)
-    id_section = _custom(_BUILD_ID, identity)
+    id_section = (_BUILD_ID, encode_unsigned(len(identity)) + identity)
 
     def is_shipped(section: Section) -> bool:
         if section.id != _CUSTOM:
@@ -128,10 +127,10 @@ def split_module(
             return False
         return with_code or is_dwarf(section) or (section.id == _CUSTOM and section.name in _KEPT_WITHOUT_CODE)
 
-    link = [] if url is None else [_custom(_EXTERNAL, url.encode())]
+    link = [] if url is None else [(_EXTERNAL, encode_name(url))]
     return SplitModule(
-        small=_joined(module, is_shipped, id_section, *link),
-        debug=_joined(module, is_kept, id_section),
+        small=_written(module, is_shipped, id_section, *link),
+        debug=_written(module, is_kept, id_section),
         build_id=identity,
     )
 
@@ -147,31 +146,6 @@ def _is_strippable(section: Section) -> bool:
     )
 
 
-def _joined(module: Module, keeps: Callable[[Section], bool], *appended: bytes) -> bytes:
-    return b"".join((*_pieces(module, keeps), *appended))
-
-
-def _pieces(module: Module, keeps: Callable[[Section], bool]) -> Iterator[memoryview]:
-    """Give the file's header, and the sections with their frames, as they are in the file."""
-    data = memoryview(module.data)
-    start = module.start + _HEADER_BYTES
-    yield data[module.start : start]
-    for section in module.sections:
-        if keeps(section):
-            yield data[start : section.end]
-        start = section.end
-
-
-def _custom(name: str, contents: bytes) -> bytes:
-    """Make a custom section whose contents are one vector of bytes."""
-    body = _vector(name.encode()) + _vector(contents)
-    return bytes([_CUSTOM]) + _vector(body)
-
-
-def _vector(raw: bytes) -> bytes:
-    size = bytearray()
-    rest = len(raw)
-    while rest > 0x7F:
-        size.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    return bytes((*size, rest)) + raw
+def _written(module: Module, keeps: Callable[[Section], bool], *appended: tuple[str, bytes]) -> bytes:
+    """Write a module with the sections that are to be kept, as they are, and with new ones at the end."""
+    return rewrite(module, drop=[section for section in module.sections if not keeps(section)], append=appended).data

@@ -140,7 +140,7 @@ def _why_not(error: Finding) -> str:
 def _what(examination: Examination) -> str:
     if examination.origin is Origin.SOURCE_MAP:
         return "lines come from its source map"
-    where = examination.file or "the DWARF in the module"
+    where = f"the DWARF in {examination.file or 'the module'}"
     if examination.missing_split_units or not (examination.health and examination.health.live):
         return f"lines come from {where}"
     return f"lines and inlined calls come from {where}"

@@ -337,7 +337,7 @@ class Engine:
         Of a module and its own debug information all do, of debug information that a tool left behind hardly any.
 
         Args:
-            enough: How many functions with code are looked at, at most.
+            enough: After how many functions with code no further unit is looked at.
 
         Raises:
             DebugInfoError: If the debug information cannot be read within the limits.
@@ -453,9 +453,8 @@ class Engine:
 
 
 def _engine_code() -> bytes:
-    from pathlib import Path
-
-    return Path(__file__).with_name("_engine.wasm").read_bytes()
+    with open(os.path.join(os.path.dirname(__file__), "_engine.wasm"), "rb") as file:  # pathlib takes 5 ms to load
+        return file.read()
 
 
 def _numbered(sections: Mapping[str, Source]) -> dict[int, Source]:

@@ -118,6 +118,7 @@ class Examination:
         sources: Its source files; None if no lines are known.
         links: What it says to have elsewhere.
         debug_file: The debug file that was named to be held against it, or None.
+        unused: Debug files that were found and do not fit, each with the reason, in one line.
     """
 
     place: tuple[int, ...]
@@ -143,3 +144,4 @@ class Examination:
     sources: SourceFiles | None
     links: tuple[Link, ...]
     debug_file: Fit | None
+    unused: tuple[str, ...]

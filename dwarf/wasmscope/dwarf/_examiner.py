@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["examine"]
 
 _CHUNK_BYTES: Final = 1 << 20  # of code, whose rows are in memory at a time
+# How notes begin on files that nobody named, neither the user nor the module.
+_FOUND: Final = ("the file beside it", "the store's file")
+_MISSING_SPLIT: Final = "split part"  # in what the engine says of them
 _MOST_SOURCES: Final = 100_000
 # A call or a use of a global whose operand the linker filled in: it leaves room for five bytes. A tool that decodes the
 # code and encodes it anew leaves none.
@@ -124,7 +127,7 @@ def examine(
         producers=module.producers(),
         is_rewritten=_is_rewritten(module),
         origin=origin,
-        file=None if info is None or info.container is module else info.source.rstrip(","),
+        file=None if info is None or info.container is module else info.path,
         health=dwarf.health,
         problems=dwarf.problems,
         line_bytes=dwarf.line_bytes if info is not None else 0,
@@ -135,6 +138,7 @@ def examine(
         sources=_source_files((path for path in paths if path is not None), Sources(path_maps)),
         links=tuple(_links(module, sources, map_notes)),
         debug_file=fit,
+        unused=tuple(note for note in notes if note.startswith(_FOUND)),
     )
 
 
@@ -168,7 +172,8 @@ def _dwarf(info: DebugInfo) -> _Dwarf:
     groups = Counter((_LANGUAGES.get(unit.language), unit.producer, unit.version) for unit in units)
     return _Dwarf(
         found,
-        engine.problems,
+        # Those whose other file is missing are told of one by one.
+        tuple(problem for problem in engine.problems if _MISSING_SPLIT not in problem),
         line_bytes,
         zero_bytes,
         tuple(

@@ -20,17 +20,18 @@ __all__ = ["Finding", "Severity", "find"]
 _MANY_ZERO_LINES: Final = 0.6  # 18 to 28 % is what optimizing compilers leave
 _MOST_UNIT_GROUPS: Final = 10
 _MOST_TEXT: Final = 120
-_SEE: Final = "see docs/debug-info.md"
 # What to do, by the language that a module's producers section names.
 _KEEP_LINES: Final = {
     "Rust": "build with debug = true and without strip in the Cargo profile",
     "Go": "TinyGo, which writes DWARF; Go itself writes names only",
     "C": "compile with -g, and link without -s",
+    "": "build it with debug information: clang -g, debug = true in Cargo, asc --debug --sourceMap",
 }
 _KEEP_NAMES: Final = {
     "Rust": 'build with strip = "none" or strip = "debuginfo" in the Cargo profile',
     "Go": "link without -s (-ldflags)",
     "C": "link without -s (--strip-all)",
+    "": "build and link it without strip",
 }
 
 
@@ -73,6 +74,7 @@ def find(examination: Examination) -> tuple[Finding, ...]:
         _code,
         _dwarf,
         _source_map,
+        _unused,
         _links,
         _names,
         _lines,
@@ -152,7 +154,7 @@ def _dwarf(module: Examination) -> Iterator[Finding]:
     health, problems = module.health, module.problems
     if not module.functions:
         return
-    where = module.file or "the DWARF in the module"
+    where = f"the DWARF in {module.file or 'the module'}"
     is_empty = health is None or (health.verdict is Verdict.EMPTY and not health.tombstones and not module.line_bytes)
     if problems and is_empty:
         yield _error("unreadable-dwarf", f"{where} cannot be read: {problems[0]}", "build the module again")
@@ -172,7 +174,9 @@ def _dwarf(module: Examination) -> Iterator[Finding]:
     elif health.verdict is Verdict.FRESH:
         yield _note("dwarf", f"{where} describes this code: {_matching(health)}{dead}")
     elif module.line_bytes:
-        yield _note("lines-only", f"{where} has lines and no functions: inlined calls are not shown", "compile with -g")
+        # Functions whose other half is missing are told of elsewhere.
+        if not module.missing_split_units:
+            yield _note("lines-only", f"{where} has lines and no functions: no inlined calls", "compile with -g")
     else:
         yield _error(
             "dead-dwarf",
@@ -189,8 +193,15 @@ def _source_map(module: Examination) -> Iterator[Finding]:
         yield _error(
             "no-debug-info",
             "it has names and no lines" if module.named_functions else "it has neither lines nor names",
-            _by_language(_KEEP_LINES, module),
+            _by_language(_KEEP_LINES, module)
+            if module.build_id is None
+            else "say where its debug file is: --debug-path or --debug-file",
         )
+
+
+def _unused(module: Examination) -> Iterator[Finding]:
+    for reason in module.unused:
+        yield _warning("debug-file-unused", reason, "put the debug file of this build there")
 
 
 def _links(module: Examination) -> Iterator[Finding]:
@@ -292,7 +303,7 @@ def _sources(module: Examination) -> Iterator[Finding]:
     if sources is None:
         return
     there = len(sources.paths) - len(sources.missing)
-    text = f"{there:,} of {_count(len(sources.paths), 'source file')} are on this machine"
+    text = f"{there:,} of {len(sources.paths):,} source files are on this machine"
     if sources.missing:
         missing = _short(sources.missing[0])
         yield _note("sources", f"{text}; not, for example, {missing}", "say where they are: --map FROM=TO")
@@ -325,7 +336,7 @@ def _by_language(remedies: dict[str, str], module: Examination) -> str:
         # "C11" and "C_plus_plus_14" are what clang says.
         if any(name == key or (key == "C" and name[:1] == "C" and name[1:2] in "_0123456789") for name in languages):
             return remedy
-    return _SEE
+    return remedies[""]
 
 
 def _hex(build_id: bytes) -> str:

@@ -69,7 +69,8 @@ def rewrite(
         ModuleFormatError: If exports or names are to be added to what cannot be read.
     """
     replace = replace or {}
-    unknown = [s for s in (*drop, *replace) if s not in module.sections]
+    known = set(module.sections)
+    unknown = [s for s in (*drop, *replace) if s not in known]
     if unknown:
         raise ValueError(f"the module has no such section: {unknown[0]}")
     fixed = [s for s in replace if s.id != CUSTOM]

@@ -168,8 +168,10 @@ def _split(arguments: Sequence[str]) -> int:
             f"{debug_out}: the debug file would overwrite a module; name another file: --debug-out", exit_code=USAGE
         )
     url: str | None = given.url
+    if url is not None and not (url and url.isprintable()):
+        raise CommandError(f"--url {url!r} is no URL", exit_code=USAGE)
     if url is None and debug_out is not None:
-        url = quote(os.path.relpath(Path(debug_out).absolute(), Path(output).absolute().parent))
+        url = quote(os.fsencode(os.path.relpath(Path(debug_out).absolute(), Path(output).absolute().parent)))
     with open_module(path) as module, Progress(f"splitting {path}"):
         if not has_dwarf(module):
             raise CommandError(f"{path}: {_why_no_dwarf(module)}", exit_code=CANNOT_RUN)
@@ -276,7 +278,7 @@ def _why_no_dwarf(module: Module) -> str:
     url = module.external_debug_info()
     if url is not None:
         return f"there is no DWARF in it to split off; it says that its debug information is in {one_line(url)}"
-    return "there is no DWARF in it to split off; build it with debug information, see docs/debug-info.md"
+    return "there is no DWARF in it to split off; build it with debug information: clang -g, debug = true in Cargo"
 
 
 def _write_module(output: str, data: bytes, original: Module, mode: int) -> None:

@@ -51,7 +51,7 @@ def doctor_parser() -> Parser:
         "--debug-path",
         metavar="DIR",
         action="append",
-        help="look in this folder for debug files by build id (also: WASMSCOPE_DEBUG_PATH)",
+        help="look in this folder for debug files by build id (default: those in WASMSCOPE_DEBUG_PATH)",
     )
     parser.add_argument("--source-map", metavar="FILE", help="a source map to use")
     parser.add_argument(
@@ -97,9 +97,11 @@ def doctor(arguments: Sequence[str]) -> int:
     if given.json:
         import json
 
-        write_out(json.dumps(_object(path, diagnosis), ensure_ascii=False, indent=2) + "\n")
+        write_out(json.dumps(_object(path, diagnosis), indent=2) + "\n")
     else:
-        write_out("".join(f"{line}\n" for line in _lines(path, diagnosis, _Paint(sys.stdout, os.environ))))
+        text = "".join(f"{line}\n" for line in _lines(path, diagnosis, _Paint(sys.stdout, os.environ)))
+        encoding = sys.stdout.encoding or "utf-8"
+        write_out(text.encode(encoding, "replace").decode(encoding))
     return 0 if diagnosis.is_trustworthy else _NOT_TRUSTWORTHY
 
 

@@ -20,9 +20,9 @@ OpenTelemetry for WebAssembly guests.
 
 commands:
   run [OPTIONS] MODULE [ARGS...]   run a module and show what it logs, measures and traces
+  symbolize -e MODULE [ADDRESS...] find functions, files and lines of addresses, or in pasted stack traces
   doctor [OPTIONS] MODULE          say whether a module's debug information can be trusted
   debug split|strip|add-id         make the module to ship, and the debug information to keep
-  symbolize -e MODULE [ADDRESS...] find functions, files and lines of addresses, or in pasted stack traces
 
 options:
   -h, --help                       show this, or the help of a command

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from wasmscope.cli._exits import OWN_FAILURE, USAGE, CommandError
-from wasmscope.cli._streams import let_go, write_out
+from wasmscope.cli._streams import let_go, say, write_out
 from wasmscope.cli._symbolize_addresses import looks_like_addresses, parse_address
 from wasmscope.cli._symbolize_format import AnswerFormat, BulkFormat, JsonFormat, printable
 from wasmscope.cli._symbolize_modules import Modules, NamedModule, reason_of
@@ -78,7 +78,12 @@ class _Run:
             addresses = [parse_address(word, self._options.kind) for word in words]
             known = [address for address in addresses if address is not None]
             if len(known) == len(words):
-                _write(self._answers(self._modules.only(), known).encode("utf-8", "backslashreplace"))
+                module = self._modules.only()
+                for place in module.symbolizer.symbolize(known):
+                    if place.note and not self._json:
+                        # For people; a program that asks by standard input gets answers alone, or JSON.
+                        say(f"wasmscope: {printable(module.path)}: {self._format.name(place.address)}: {place.note}")
+                _write(self._answers(module, known).encode("utf-8", "backslashreplace"))
             elif len(words) == 1 and not known and parse_address(words[0], AddressKind.FILE) is None:
                 self._file(words[0])
             else:

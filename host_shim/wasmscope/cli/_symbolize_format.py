@@ -44,10 +44,14 @@ class AnswerFormat:
 
     def address(self, address: Address) -> str:
         """Give what ``-a`` shows before an answer."""
-        digits = f"0x{address.offset:08x}"
-        if address.function is not None:
-            digits = f"func[{address.function}]+0x{address.offset:x}"
+        digits = f"0x{address.offset:08x}" if address.function is None else self.name(address)
         return digits + (": " if self._options.pretty else "\n")
+
+    @staticmethod
+    def name(address: Address) -> str:
+        """Give an address as it is written."""
+        offset = f"0x{address.offset:x}"
+        return offset if address.function is None else f"func[{address.function}]+{offset}"
 
     def answer(self, frames: Sequence[_Located]) -> str:
         """Give an answer as addr2line would.

@@ -398,12 +398,13 @@ class TestReports:
         assert (found.low, found.high, found.address_size, found.is_split, found.dwo_id) == (3, 110, 4, False, None)
 
     def test_match(self) -> None:
-        """Functions that lie on bodies are told from those that do not; only as many as asked for are looked at."""
+        """Functions that lie on bodies are told from those that do not; units are looked at until there are enough."""
         made = Sections()
         made.add_unit(unit(function("a", 3, 20), function("b", 25, 62), function("c", 66, 90), function("d", 10, 70)))
+        made.add_unit(unit(function("e", 0, 20)))
         with engine(made) as opened:
-            assert opened.match_bodies() == (4, 2, 0)
-            assert opened.match_bodies(enough=2).live == 2
+            assert opened.match_bodies() == (4, 2, 1)
+            assert opened.match_bodies(enough=2) == (4, 2, 0)
 
     def test_answers_outlive_the_engine(self) -> None:
         """Answers are good after the engine is closed, and the engine says that it is closed."""

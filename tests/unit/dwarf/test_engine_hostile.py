@@ -75,7 +75,11 @@ def itself() -> Sections:
 def nowhere() -> Sections:
     """Names and calls that refer to places behind the unit and behind the section."""
     made = Sections()
-    call = {ABSTRACT_ORIGIN: Reference(0x7FFFFFFF, is_global=True), LOW_PC: Address(10), HIGH_PC: Data(10)}
+    call: dict[int, Attribute] = {
+        ABSTRACT_ORIGIN: Reference(0x7FFFFFFF, is_global=True),
+        LOW_PC: Address(10),
+        HIGH_PC: Data(10),
+    }
     made.add_unit(unit(Entry(SUBPROGRAM, body(origin=Reference(0x7FFFFFFF)), [Entry(INLINED, call)])))
     return made
 

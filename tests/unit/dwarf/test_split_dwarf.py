@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.symbolized import FIXTURES
 from tests.support.pyelftools_lines import debug_sections, pyelftools_dwarf
+from tests.support.symbolized import FIXTURES
 from tests.unit.wasm.encoding import custom, module
 from wasmscope.dwarf._debug_files import find_split_files
 from wasmscope.dwarf._split_dwarf import is_split, split_unit_ids

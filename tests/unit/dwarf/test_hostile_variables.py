@@ -1,0 +1,319 @@
+"""Debug information made to go in circles, to be deep or to be many: an answer or the one error, soon."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Mapping
+from itertools import pairwise
+
+import pytest
+
+from tests.support.dwarf_writer import (
+    BODY_SIZE,
+    At,
+    Attribute,
+    Die,
+    Form,
+    Tag,
+    addr,
+    block,
+    data4,
+    function,
+    module_with,
+    ref,
+    sections,
+    text,
+    udata,
+)
+from wasmscope.dwarf import FunctionVariables, LocationKind, ScopeKind, Variable, variables
+from wasmscope.errors import DebugInfoError
+from wasmscope.wasm import Address, AddressKind, Module
+
+C, CPP, RUST = 0x0C, 0x04, 0x1C
+SECONDS = 5.0
+
+
+def read(debug: Mapping[str, bytes]) -> FunctionVariables:
+    """Read the one function; it may take a few seconds on a busy machine, and never minutes."""
+    started = time.process_time()
+    try:
+        found = variables(Module(module_with(debug)), Address(AddressKind.FUNC, 0, 0))
+    finally:
+        assert time.process_time() - started < SECONDS
+    assert found is not None
+    return found
+
+
+def local(kind: Die | None = None, **attributes: Attribute) -> Die:
+    typed = {} if kind is None else {At.TYPE: ref(kind)}
+    own = {At.NAME: text("v"), **typed, **{getattr(At, name): value for name, value in attributes.items()}}
+    return Die(Tag.VARIABLE, own)
+
+
+def only(found: FunctionVariables) -> Variable:
+    (one,) = found.locals
+    return one
+
+
+class TestTheWriter:
+    def test_a_plain_function_is_read(self) -> None:
+        """What the other tests break is right: a name, a type, a size and a place."""
+        number = Die(Tag.BASE_TYPE, {At.NAME: text("int"), At.BYTE_SIZE: udata(4)})
+        found = read(sections(function(local(number, LOCATION=block(b"\x91\x0c"))), number))
+        one = only(found)
+        assert (one.name, one.type.name, one.type.size_bytes) == ("v", "int", 4)
+        assert [(place.kind, place.offset) for place in one.locations] == [(LocationKind.FRAME_BASE, 12)]
+
+
+class TestCircles:
+    @pytest.mark.parametrize("tag", [Tag.POINTER_TYPE, Tag.CONST_TYPE, Tag.TYPEDEF, Tag.ARRAY_TYPE])
+    @pytest.mark.parametrize("language", [C, CPP, RUST])
+    def test_of_types(self, tag: int, language: int) -> None:
+        """A type made of itself: its name ends in an ellipsis."""
+        circle = Die(tag)
+        circle.attributes[At.TYPE] = ref(circle)
+        one = only(read(sections(function(local(circle)), circle, language=language)))
+        assert "…" in one.type.name or tag == Tag.TYPEDEF
+        assert len(one.type.name) <= 4_096
+
+    def test_of_a_function_that_takes_itself(self) -> None:
+        """Twice in its own parameters, and in what it returns: not four, eight, sixteen times as long."""
+        kind = Die(Tag.SUBROUTINE_TYPE)
+        kind.attributes[At.TYPE] = ref(kind)
+        kind.children = [Die(Tag.FORMAL_PARAMETER, {At.TYPE: ref(kind)}) for _ in range(2)]
+        one = only(read(sections(function(local(kind)), kind)))
+        assert "…" in one.type.name and len(one.type.name) <= 4_096
+
+    def test_of_origins(self) -> None:
+        """A variable that is a copy of a copy of itself, and a function that is its own declaration."""
+        first, second = Die(Tag.VARIABLE), Die(Tag.VARIABLE)
+        first.attributes[At.ABSTRACT_ORIGIN] = ref(second)
+        second.attributes[At.ABSTRACT_ORIGIN] = ref(first)
+        whole = function(first, second)
+        whole.attributes[At.SPECIFICATION] = ref(whole)
+        found = read(sections(whole))
+        assert found.name == "f"
+        assert [each.name for each in found.locals] == [None, None]
+
+    def test_of_inlined_functions(self) -> None:
+        """A function inlined into itself: the entry it is a copy of is the one that it is in."""
+        inner = Die(Tag.INLINED, {At.LOW_PC: addr(3), At.HIGH_PC: data4(4)})
+        whole = function(inner, local())
+        inner.attributes[At.ABSTRACT_ORIGIN] = ref(whole)
+        found = read(sections(whole))
+        assert [scope.name for scope in found.scopes] == ["f", "f"]
+        # The copy lacks what the function has: it is listed, optimised out.
+        assert [each.name for each in found.scopes[1].variables] == ["v"]
+
+
+class TestDepths:
+    def test_of_types(self) -> None:
+        """A pointer to a pointer, 50,000 times."""
+        chain = [Die(Tag.POINTER_TYPE) for _ in range(50_000)]
+        for outer, inner in pairwise(chain):
+            outer.attributes[At.TYPE] = ref(inner)
+        one = only(read(sections(function(local(chain[0])), *chain)))
+        assert one.type.name == "… " + "*" * 200
+        assert one.type.size_bytes == 4
+
+    def test_of_blocks(self) -> None:
+        """15,000 blocks, each in the one before: read without recursion, and found from the inside out."""
+        inner = Die(Tag.LEXICAL_BLOCK, {At.LOW_PC: addr(3), At.HIGH_PC: data4(1)}, [local()])
+        for _ in range(14_999):
+            inner = Die(Tag.LEXICAL_BLOCK, {At.LOW_PC: addr(3), At.HIGH_PC: data4(1)}, [inner])
+        found = read(sections(function(inner)))
+        assert len(found.scopes) == 15_001
+        chain = found.at(3)
+        assert len(chain) == 15_001
+        assert [each.name for each in chain[0].variables] == ["v"]
+        assert chain[-1].kind is ScopeKind.FUNCTION
+
+    def test_of_namespaces(self) -> None:
+        """A type in 20,000 namespaces: its name is cut."""
+        kind = Die(Tag.STRUCTURE_TYPE, {At.NAME: text("t"), At.BYTE_SIZE: udata(1)})
+        inner = kind
+        for _ in range(20_000):
+            inner = Die(Tag.NAMESPACE, {At.NAME: text("n")}, [inner])
+        one = only(read(sections(function(local(kind)), inner, language=CPP)))
+        assert one.type.name == "n::" * 200 + "t"
+
+    def test_of_expressions(self) -> None:
+        """DW_OP_entry_value of DW_OP_entry_value, deeper than Python calls: the place is computed, somehow."""
+        expression = b"\x30"
+        while len(expression) < 4_000:
+            size = len(expression)
+            expression = (
+                b"\xa3" + (bytes([size]) if size < 128 else bytes([size & 0x7F | 0x80, size >> 7])) + expression
+            )
+        one = only(read(sections(function(local(LOCATION=block(expression))))))
+        assert [place.kind for place in one.locations] == [LocationKind.COMPUTED]
+
+
+class TestCounts:
+    def test_more_variables_than_are_read(self) -> None:
+        """20,000 are."""
+        with pytest.raises(DebugInfoError, match="a function with more than 20,000 variables"):
+            read(sections(function(*(Die(Tag.VARIABLE) for _ in range(20_001)))))
+
+    def test_more_scopes_than_are_read(self) -> None:
+        """20,000 are."""
+        with pytest.raises(DebugInfoError, match="a function with more than 20,000 scopes"):
+            read(sections(function(*(Die(Tag.LEXICAL_BLOCK) for _ in range(20_001)))))
+
+    def test_copies_of_a_function_with_many_variables(self) -> None:
+        """100 copies of a function with 1,000 variables that the copies lack."""
+        abstract = Die(Tag.SUBPROGRAM, {At.NAME: text("g")}, [local() for _ in range(1_000)])
+        copies = [Die(Tag.INLINED, {At.ABSTRACT_ORIGIN: ref(abstract)}) for _ in range(100)]
+        with pytest.raises(DebugInfoError, match="more than 20,000 variables"):
+            read(sections(function(*copies), abstract))
+
+    def test_a_long_list_of_places_for_many_variables(self) -> None:
+        """A list of 9,000 places, and 1,000 variables that refer to it."""
+        items = b"".join(
+            (at).to_bytes(4, "little") + (at + 1).to_bytes(4, "little") + b"\1\0\x30" for at in range(3, 9_003)
+        )
+        place = Attribute(Form.SEC_OFFSET, bytes(4))
+        debug = sections(
+            function(*(local(LOCATION=place) for _ in range(1_000))), extra={".debug_loc": items + bytes(8)}
+        )
+        with pytest.raises(DebugInfoError, match="more than 50,000 places"):
+            read(debug)
+
+    def test_a_list_without_an_end(self) -> None:
+        """It is refused after 10,000 items, or where the section ends."""
+        item = (3).to_bytes(4, "little") + (4).to_bytes(4, "little") + b"\1\0\x30"
+        place = Attribute(Form.SEC_OFFSET, bytes(4))
+        with pytest.raises(DebugInfoError, match="a list of more than 10,000 items"):
+            read(sections(function(local(LOCATION=place)), extra={".debug_loc": item * 20_000}))
+        with pytest.raises(DebugInfoError, match=r"\.debug_loc is missing or cut off"):
+            read(sections(function(local(LOCATION=place)), extra={".debug_loc": item * 20}))
+
+    def test_an_array_with_more_elements_than_there_are(self) -> None:
+        """Sizes are multiplied, and are unknown where they do not fit into 64 bits."""
+        byte = Die(Tag.BASE_TYPE, {At.NAME: text("char"), At.BYTE_SIZE: udata(1)})
+        dimensions = [Die(Tag.SUBRANGE_TYPE, {At.COUNT: udata((1 << 63) - 1)}) for _ in range(40)]
+        one = only(read(sections(function(local(Die(Tag.ARRAY_TYPE))), byte)))
+        assert one.type.size_bytes is None
+        array = Die(Tag.ARRAY_TYPE, {At.TYPE: ref(byte)}, dimensions)
+        one = only(read(sections(function(local(array)), byte, array)))
+        assert one.type.name.count("[9223372036854775807]") == 16
+        assert one.type.size_bytes is None
+
+    def test_attributes_without_bytes(self) -> None:
+        """10,000 attributes that take no bytes would make each byte of a unit cost as much."""
+        debug = sections(function())
+        flags = b"".join(bytes([0x80 | at & 0x7F, at >> 7]) + b"\x19" for at in range(128, 10_128))
+        debug[".debug_abbrev"] = b"\1\x11\1" + flags + b"\0\0\0"
+        with pytest.raises(DebugInfoError, match="an entry with more than 256 attributes"):
+            read(debug)
+
+    def test_memory_grows_with_the_unit(self) -> None:
+        """A unit takes some times its size, however it is filled."""
+        debug = sections(function(*(local() for _ in range(5_000))), *(Die(Tag.BASE_TYPE) for _ in range(50_000)))
+        data = Module(module_with(debug))
+        tracemalloc.start()
+        try:
+            variables(data, Address(AddressKind.FUNC, 0, 0))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        # Each entry of a byte takes two numbers of eight; each variable an object.
+        assert peak < 60 * len(debug[".debug_info"]) + 10_000_000
+
+
+class TestBadValues:
+    @pytest.mark.parametrize(
+        "attribute",
+        [
+            Attribute(Form.REF4, b"\xff\xff\xff\xff"),
+            Attribute(Form.REF4, b"\x0c\0\0\0"),
+            Attribute(Form.REF_ADDR, b"\xff\xff\xff\x7f"),
+            Attribute(0x20, bytes(8)),
+            Attribute(Form.DATA4, b"\1\0\0\0"),
+            Attribute(Form.STRING, b"type\0"),
+        ],
+    )
+    def test_references_to_nowhere(self, attribute: Attribute) -> None:
+        """A type that is outside, in the middle of an entry, in no unit, or no reference at all is unknown."""
+        found = read(sections(function(Die(Tag.VARIABLE, {At.NAME: text("v"), At.TYPE: attribute}))))
+        assert only(found).type.name == "(unknown type)"
+
+    @pytest.mark.parametrize(
+        ("expression", "kind"),
+        [
+            (b"", LocationKind.OPTIMIZED_OUT),
+            (b"\xed\x00\x05\x9f", LocationKind.LOCAL),
+            (b"\xed\x01\x05\x9f", LocationKind.GLOBAL),
+            (b"\xed\x02\x05\x9f", LocationKind.OPERAND_STACK),
+            (b"\xed\x03\x05\0\0\0\x9f", LocationKind.GLOBAL),
+            (b"\x03\x10\0\0\0", LocationKind.MEMORY),
+            (b"\x91\x7c", LocationKind.FRAME_BASE),
+            (b"\x35\x9f", LocationKind.CONSTANT),
+            (b"\x9e\2ab", LocationKind.CONSTANT),
+            (b"\xed\x00\x05\x9f\x93\4\x93\4", LocationKind.COMPOSITE),
+            (b"\xed\x00\x05\x23\4\x9f", LocationKind.COMPUTED),
+            (b"\xed\x09\x05", LocationKind.COMPUTED),
+            (b"\xff", LocationKind.COMPUTED),
+            (b"\x91", LocationKind.COMPUTED),
+            (b"\x91" + b"\xff" * 4_000, LocationKind.COMPUTED),
+            (b"\x96" * 5_000, LocationKind.COMPUTED),
+        ],
+    )
+    def test_expressions(self, expression: bytes, kind: LocationKind) -> None:
+        """Each kind of place, and what is cut off, unknown or too long."""
+        (place,) = only(read(sections(function(local(LOCATION=block(expression)))))).locations
+        assert place.kind is kind
+        if kind in (LocationKind.LOCAL, LocationKind.GLOBAL, LocationKind.OPERAND_STACK):
+            assert (place.index, place.is_value) == (5, True)
+        if kind is LocationKind.MEMORY:
+            assert place.offset == 16
+        if kind is LocationKind.FRAME_BASE:
+            assert place.offset == -4
+        if kind is LocationKind.COMPOSITE:
+            assert [(each.location.kind, each.size_bits) for each in place.pieces] == [
+                (LocationKind.LOCAL, 32),
+                (LocationKind.OPTIMIZED_OUT, 32),
+            ]
+
+    def test_a_known_value_has_no_place(self) -> None:
+        """DW_AT_const_value: a number, or bytes."""
+        found = read(
+            sections(function(local(CONST_VALUE=udata(7)), local(CONST_VALUE=Attribute(Form.BLOCK1, b"\2ab"))))
+        )
+        assert [each.locations[0].value for each in found.locals] == [7, b"ab"]
+        assert {each.locations[0].kind for each in found.locals} == {LocationKind.CONSTANT}
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({".debug_info": b"\x01"}, None),
+            ({".debug_info": b"\xff" * 40}, "bytes, and"),
+            ({".debug_info": b"\x08\0\0\0\x09\0" + bytes(6)}, "DWARF version 9"),
+            ({".debug_info": b"\x08\0\0\0\x04\0\0\0\0\0\x03\1"}, "addresses of 3 bytes"),
+            ({".debug_info": b"\x09\0\0\0\x05\0\x77\4\0\0\0\0\1"}, "the unknown kind 0x77"),
+            ({".debug_abbrev": b""}, r"\.debug_abbrev is cut off"),
+            ({".debug_abbrev": b"\1\x11\0\x03\x7f\0\0\0"}, "the unknown form 0x7f"),
+            ({".debug_abbrev": b"\2\x11\0\0\0\0"}, "no abbreviation 1"),
+            ({".debug_abbrev": b"\xff" * 40}, "a number of more than 16 bytes"),
+        ],
+    )
+    def test_broken_tables(self, change: dict[str, bytes], message: str | None) -> None:
+        """Headers and abbreviations that cannot be read are named; a section too short for a unit has none."""
+        module = Module(module_with(sections(function()) | change))
+        address = Address(AddressKind.FUNC, 0, 0)
+        if message is None:
+            assert variables(module, address) is None
+            return
+        with pytest.raises(DebugInfoError, match=message) as caught:
+            variables(module, address)
+        assert "\n" not in str(caught.value)
+
+    def test_ranges_into_another_body_are_not_believed(self) -> None:
+        """One byte more or less than the body, or a tombstone, and the function is not the body's."""
+        for low, size in ((2, BODY_SIZE + 1), (2, BODY_SIZE - 1), (1, BODY_SIZE), (4, BODY_SIZE - 2), (0xFFFF_FFFF, 5)):
+            debug = sections(Die(Tag.SUBPROGRAM, {At.LOW_PC: addr(low), At.HIGH_PC: data4(size)}))
+            assert variables(Module(module_with(debug)), Address(AddressKind.FUNC, 0, 0)) is None
+        # Behind the vector of locals is right, too.
+        debug = sections(Die(Tag.SUBPROGRAM, {At.LOW_PC: addr(3), At.HIGH_PC: data4(BODY_SIZE - 1)}))
+        assert variables(Module(module_with(debug)), Address(AddressKind.FUNC, 0, 0)) is not None
