@@ -146,6 +146,19 @@ class TestInput:
             "text": "hello",
         }
 
+    @pytest.mark.parametrize("options", ["", "-f", "-afip", "-fiCs", "-pi", "-fip --columns"])
+    @pytest.mark.parametrize(
+        "name", ["c/O2-dwarf5.wasm", "cpp/O2-dwarf4.wasm", "rust/release.wasm", "c/O1-lines-only.wasm"]
+    )
+    def test_many(self, name: str, options: str) -> None:
+        """Many addresses on standard input have the same answers as one by one, as arguments."""
+        addresses = [f"{address:x}" for address in range(0, (FIXTURES / name).stat().st_size, 13)]
+        _, one_by_one, _ = symbolize("-e", FIXTURES / name, *options.split(), *addresses)
+
+        assert (
+            answers("-e", FIXTURES / name, *options.split(), stdin="\n".join(addresses).encode()) == one_by_one.decode()
+        )
+
     def test_words_are_text(self) -> None:
         """Text that happens to be of hexadecimal digits alone is text."""
         assert answers("-e", APP, stdin=b"dead\nbeef\n") == "dead\nbeef\n"
