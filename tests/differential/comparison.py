@@ -25,7 +25,7 @@ class Why(Enum):
     """Why an answer differs, and why ours is the right one."""
 
     BETWEEN_BODIES = "in no function: it is the size in front of a body. Others name the function before it"
-    LINE_0 = "the compiler gave no line here. We give the nearest line of the same function, or of the inlined call; others line 0"
+    LINE_0 = "the compiler gave no line here. We give the nearest line of the same function or call; others line 0"
     NO_ROW_YET = "the function's first bytes, before its line table begins. We give its first line; others none"
     TWO_UNITS = "two units have this function, or claim to. We take the line table that tells of all of it"
     NO_DWARF = "no debug information describes this function. We give its name from the name section; others nothing"
@@ -210,8 +210,7 @@ class Comparison:
             except Unexplained as error:
                 self.failures.append(f"{offset:#x}: {error}\n    ours:   {place.frames}\n    theirs: {theirs}")
                 continue
-            for why in reasons or {None}:
-                self.whys[why] += 1
+            self.whys.update(reasons or [None])
             if place.frames and place.frames[0].line:
                 self.our_lines += 1
                 self.their_lines += bool(theirs and theirs[0].line)
@@ -230,7 +229,9 @@ class Comparison:
         for body, found in self._calls.items():
             for offset, location in found:
                 if location not in calls.get(body, ()):
-                    self.failures.append(f"{offset:#x}: {location} is neither a line of its function nor of a call in it")
+                    self.failures.append(
+                        f"{offset:#x}: {location} is neither a line of its function nor of a call in it"
+                    )
 
     def reasons(self, offset: int, ours: Sequence[Frame], theirs: Frames) -> set[Why]:
         """Say in what way two answers differ.
@@ -297,9 +298,11 @@ class Comparison:
             return None
         symbol = self.code.names.get(body.function)
         if is_outermost:
-            if self.oracle is Oracle.LLVM:
-                if name is not None and name in self.code.names_near(offset - self.code.base):
-                    return Why.FILE_OFFSET
+            looked_up = (
+                self.code.names_near(offset - self.code.base) if self.oracle is Oracle.LLVM else set[str | None]()
+            )
+            if name is not None and name in looked_up:
+                return Why.FILE_OFFSET
             if name is None and ours.function is not None:
                 expect(symbol is not None, "a name out of nothing")
                 return Why.NO_DWARF

@@ -177,7 +177,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", ["cpp-dwarf4", "cpp-dwarf5", "cpp/O0-dwarf5", "rust/release-v0"])
     def test_demangled(self, name: str) -> None:
-        """Three names in four are as LLVM shows them; where our demangler fails, it is the source's, not the linker's."""
+        """Three names in four are as LLVM shows them; where our demangler fails, it is the source's name."""
         path = module_path(name)
         code = Code.read(path)
         frames = {frame for place in our_places(path, sample(name, code)) for frame in place.frames}
