@@ -90,7 +90,11 @@ class GuestLink:
             wasmtime.Trap: If its start function traps.
         """
         collector = self._collector
-        return collector.instances.instantiate_guest(collector.context, module, imports)
+        instances, count = collector.instances, len(imports)
+        if self._is_first and count == len(self._plan.abi):
+            # All are ours, and lie there in the module's order.
+            return instances.instantiate_guest(collector.context, module, self._functions, count)
+        return instances.instantiate_with(collector.context, module, imports)
 
     def when_gone(self, function: Callable[[], None]) -> None:
         """Have a function called when the store is gone; see `StoreCollector.when_gone`."""
