@@ -73,6 +73,13 @@ class GuestLink:
         """Give the address of the extern of a function that it imports, by its name in the ABI."""
         return self._functions + self._index[name] * self._collector.instances.extern_size
 
+    def functions(self) -> Sequence[int]:
+        """Give the same of all functions that it imports of the ABI, in the module's order."""
+        size = self._collector.instances.extern_size
+        if self._is_first:
+            return range(self._functions, self._functions + len(self._plan.abi) * size, size)
+        return [self.function(name) for name in self._plan.abi]
+
     @property
     def imports(self) -> dict[str, wasmtime.Func]:
         """The functions that it imports, by their name in the ABI."""
