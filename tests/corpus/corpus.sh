@@ -43,6 +43,7 @@ zstd-*)
     ;;
 lua-*)
     # WebAssembly has no setjmp yet: an error is a trap.
+    # shellcheck disable=SC2046  # none of their names has a space
     compile "$1" '-DLUAI_THROW(L,c)=__builtin_trap() -DLUAI_TRY(L,c,a)={a} -Dluai_jmpbuf=int -Dl_signalT=int -D_SETJMP_H
         -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS -lwasi-emulated-signal -lwasi-emulated-process-clocks
         -Wl,--export=luaL_newstate,--export=luaL_loadstring,--export=lua_pcallk,--export=luaopen_base,--export=luaopen_string

@@ -18,14 +18,14 @@ from tests.support.oracles import Frames, OracleFrame, demangled
 from tests.support.pyelftools_lines import LineRow, LineTable
 from wasmscope.dwarf import Frame, Place
 
-__all__ = ["Body", "Code", "Comparison", "Oracle", "Why"]
+__all__ = ["Body", "Code", "Comparison", "Oracle", "Why", "ours_at", "theirs_at"]
 
 
 class Why(Enum):
     """Why an answer differs, and why ours is the right one."""
 
     BETWEEN_BODIES = "in no function: it is the size in front of a body. Others name the function before it"
-    LINE_0 = "the compiler gave no line here. We give the nearest line of the same function, or of the inlined call; others line 0"
+    LINE_0 = "the compiler gave no line here. We give the nearest line of the same function or call; others line 0"
     NO_ROW_YET = "the function's first bytes, before its line table begins. We give its first line; others none"
     TWO_UNITS = "two units have this function, or claim to. We take the line table that tells of all of it"
     NO_DWARF = "no debug information describes this function. We give its name from the name section; others nothing"
@@ -193,6 +193,9 @@ class Comparison:
     our_lines: int = 0
     their_lines: int = 0
     _demangled: dict[str, str] = field(default_factory=dict[str, str])
+    _nearest: dict[Body, tuple[list[LineRow], set[Location]]] = field(
+        default_factory=dict[Body, tuple[list[LineRow], set[Location]]]
+    )
     # Where a line is that may be one of a call that was inlined, by body.
     _calls: dict[Body, list[tuple[int, Location]]] = field(default_factory=dict[Body, list[tuple[int, Location]]])
 
@@ -207,8 +210,7 @@ class Comparison:
             except Unexplained as error:
                 self.failures.append(f"{offset:#x}: {error}\n    ours:   {place.frames}\n    theirs: {theirs}")
                 continue
-            for why in reasons or {None}:
-                self.whys[why] += 1
+            self.whys.update(reasons or [None])
             if place.frames and place.frames[0].line:
                 self.our_lines += 1
                 self.their_lines += bool(theirs and theirs[0].line)
@@ -219,14 +221,17 @@ class Comparison:
         Args:
             ask_llvm: Gives the frames of addresses.
         """
-        offsets = [offset for body in self._calls for offset in range(body.start, body.end)]
+        # Where an inlined call begins, a row does.
+        offsets = sorted({row.address for body in self._calls for row in self.lines.between(body.start, body.end)})
         calls: dict[Body | None, set[Location]] = {}
         for offset, frames in zip(offsets, ask_llvm(offsets), strict=True):
             calls.setdefault(self.code.body(offset), set()).update(map(theirs_at, frames[1:]))
         for body, found in self._calls.items():
             for offset, location in found:
-                if location not in calls[body]:
-                    self.failures.append(f"{offset:#x}: {location} is neither a line of its function nor of a call in it")
+                if location not in calls.get(body, ()):
+                    self.failures.append(
+                        f"{offset:#x}: {location} is neither a line of its function nor of a call in it"
+                    )
 
     def reasons(self, offset: int, ours: Sequence[Frame], theirs: Frames) -> set[Why]:
         """Say in what way two answers differ.
@@ -266,14 +271,21 @@ class Comparison:
             expect(theirs_at(theirs[0]) in map(of_row, rows), "a line of no unit that has this function")
             return {Why.TWO_UNITS}
         expect(not theirs[0].line, "another line")
-        nearest = [row for row in self.lines.between(body.start, body.end) if row.line and not row.is_end]
+        nearest, places = self.with_lines(body)
         if not rows:
             expect(bool(nearest) and nearest[0].address > offset, "a line where there is no line table")
             expect(found == of_row(nearest[0]), "not the first line of the function")
             return {Why.NO_ROW_YET}
-        if found not in map(of_row, nearest):
+        if found not in places:
             self._calls.setdefault(body, []).append((offset, found))
         return {Why.LINE_0}
+
+    def with_lines(self, body: Body) -> tuple[list[LineRow], set[Location]]:
+        """Give the rows of a body that have a line, and where they are."""
+        if body not in self._nearest:
+            rows = [row for row in self.lines.between(body.start, body.end) if row.line and not row.is_end]
+            self._nearest[body] = rows, set(map(of_row, rows))
+        return self._nearest[body]
 
     def name_reason(
         self, offset: int, body: Body, ours: Frame, theirs: OracleFrame, *, is_outermost: bool
@@ -286,9 +298,11 @@ class Comparison:
             return None
         symbol = self.code.names.get(body.function)
         if is_outermost:
-            if self.oracle is Oracle.LLVM:
-                if name is not None and name in self.code.names_near(offset - self.code.base):
-                    return Why.FILE_OFFSET
+            looked_up = (
+                self.code.names_near(offset - self.code.base) if self.oracle is Oracle.LLVM else set[str | None]()
+            )
+            if name is not None and name in looked_up:
+                return Why.FILE_OFFSET
             if name is None and ours.function is not None:
                 expect(symbol is not None, "a name out of nothing")
                 return Why.NO_DWARF

@@ -41,7 +41,7 @@ FIXTURES = (
     "zig/ReleaseSmall",
 )
 # One of each: all of them take a minute.
-PROGRAMS = ("cpp-dwarf5", "lua-dwarf4", "rust-release", "sqlite-dwarf5", "zstd-dwarf4")
+PROGRAMS = ("cpp-dwarf5", "lua-dwarf4", "rust-release", "sqlite-dwarf5")
 TAGS = {ScopeKind.FUNCTION: "subprogram", ScopeKind.INLINED: "inlined_subroutine", ScopeKind.BLOCK: "lexical_block"}
 # The tool writes no name for what has none in the source, nothing behind `restrict`, and no keyword where C has one.
 ANONYMOUS = re.compile(r"\(anonymous (?:struct|class|union|enum)[^)]*\)")

@@ -146,6 +146,19 @@ class TestInput:
             "text": "hello",
         }
 
+    @pytest.mark.parametrize("options", ["", "-f", "-afip", "-fiCs", "-pi", "-fip --columns"])
+    @pytest.mark.parametrize(
+        "name", ["c/O2-dwarf5.wasm", "cpp/O2-dwarf4.wasm", "rust/release.wasm", "c/O1-lines-only.wasm"]
+    )
+    def test_many(self, name: str, options: str) -> None:
+        """Many addresses on standard input have the same answers as one by one, as arguments."""
+        addresses = [f"{address:x}" for address in range(0, (FIXTURES / name).stat().st_size, 13)]
+        _, one_by_one, _ = symbolize("-e", FIXTURES / name, *options.split(), *addresses)
+
+        assert (
+            answers("-e", FIXTURES / name, *options.split(), stdin="\n".join(addresses).encode()) == one_by_one.decode()
+        )
+
     def test_words_are_text(self) -> None:
         """Text that happens to be of hexadecimal digits alone is text."""
         assert answers("-e", APP, stdin=b"dead\nbeef\n") == "dead\nbeef\n"
@@ -220,20 +233,18 @@ class TestTraces:
 
         assert "".join(f"{line[4:]}\n" for line in shown.splitlines()) == answers("-e", APP, TRACES / "node.txt")
 
-    def test_node(self) -> None:
+    def test_node(self, tmp_path: Path) -> None:
         """What the Node.js of this machine prints of a trap comes out with the lines of the source."""
         node = shutil.which("node")
         if node is None:
             pytest.skip("Node.js is not installed; script/setup toolchains gets it")
-        data = ",".join(map(str, APP.read_bytes()))
-        bytes_file = Path(os.environ.get("TMPDIR", "/tmp")) / f"wasmscope-{os.getpid()}.txt"
-        bytes_file.write_text(data)
-        try:
-            trace = subprocess.run(
-                [node, TRACES / "trap.mjs", bytes_file, "trap_inlined"], capture_output=True, timeout=60, check=True
-            ).stdout
-        finally:
-            bytes_file.unlink()
+        (tmp_path / "bytes.txt").write_text(",".join(map(str, APP.read_bytes())))
+        trace = subprocess.run(
+            [node, TRACES / "trap.mjs", tmp_path / "bytes.txt", "trap_inlined"],
+            capture_output=True,
+            timeout=60,
+            check=True,
+        ).stdout
         out = answers("-e", APP, stdin=trace)
 
         assert [line.strip() for line in out.splitlines() if "/src/c" in line] == [
@@ -271,10 +282,9 @@ class TestTraces:
 
     def test_own_trap(self) -> None:
         """What `wasmscope run` says of a trap comes out with the lines of the source."""
-        module = FIXTURES / "component" / "nested.wasm"
-        assert module.exists()
-        trace = run_command("run", "-v", "--invoke", "trap_index", FIXTURES / "rust" / "release.wasm", "99")
-        code, out, _ = symbolize("-e", FIXTURES / "rust" / "release.wasm", stdin=trace.stderr.encode())
+        module = FIXTURES / "rust" / "release.wasm"
+        trace = run_command("run", "-v", "--invoke", "trap_index", module, "99")
+        code, out, _ = symbolize("-e", module, stdin=trace.stderr.encode())
 
         assert code == 0
         assert "look_up" in out.decode()
@@ -289,6 +299,14 @@ class TestModules:
         assert out.splitlines()[1].strip() == "total_area at /src/c/shapes.c:29:18"
         assert out.splitlines()[3].strip().startswith("geo::measure_all(")
         assert out.splitlines()[4:] == ["  2:  0x3e8 - three!x"]
+
+    def test_none_for_certain(self) -> None:
+        """A frame without a name, at a place that two modules have in a function of that number, is not answered."""
+        text = b"    at wasm://wasm/3a8eea0a:wasm-function[10]:0x3e8\n"
+        other = FIXTURES / "c" / "no-names.wasm"
+
+        assert answers("-e", f"a={APP}", "-e", f"b={other}", stdin=text).encode() == text
+        assert "shapes.c:29" in answers("-e", f"a={APP}", "-e", f"b={FIXTURES / 'rust' / 'small.wasm'}", stdin=text)
 
     def test_another_module(self) -> None:
         """A frame of a function that is not there is not answered with what happens to be at the place."""
@@ -326,6 +344,20 @@ class TestDumps:
             "(inlined by) area at /src/c/shapes.c:21:16",
         ]
         assert answers("-e", APP, stdin=dump).splitlines() == out
+        assert answers("-e", APP, "-e", tmp_path / "x.core").splitlines() == out
+
+    def test_json(self, tmp_path: Path) -> None:
+        """With --json there is an object for each call."""
+        (tmp_path / "x.core").write_bytes(core_dump("O1-dwarf4.wasm", [(9, 0xF9), (10, 0x2A)]))
+        first, second = map(json.loads, answers("-e", APP, "--json", tmp_path / "x.core").splitlines())
+
+        assert (first["thread"], first["kind"], first["function_index"], first["address"]) == (
+            "main",
+            "func",
+            9,
+            "0xf9",
+        )
+        assert [frame["line"] for frame in first["frames"] + second["frames"]] == [8, 21, 29]
 
     def test_module_beside(self, tmp_path: Path) -> None:
         """Without -e, the module is the file of the dump's name beside the dump; a path in the name is not followed."""

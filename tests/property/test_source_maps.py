@@ -83,7 +83,7 @@ class TestDecoder:
     @given(st.dictionaries(st.sampled_from(
         ["version", "mappings", "sources", "names", "sourceRoot", "sourcesContent", "sections", "debugId", "file"]
     ), _JSON))  # fmt: skip
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=100, deadline=None)
     def test_any_document(self, fields: dict[str, object]) -> None:
         """Any JSON is decoded or refused, whatever its fields hold."""
         decode(json.dumps({"version": 3, "mappings": "AAAA", "sources": ["a"], **fields}).encode())
@@ -152,15 +152,27 @@ class TestSize:
         assert peak < 20 * len(part)
 
     def test_speed(self) -> None:
-        """168,000 mappings are decoded in far less than a second of CPU time: 0.1 s where nothing else runs."""
+        """168,000 mappings take as long as a few bare loops over the file: 0.2 s where such a loop takes 0.04 s."""
         data = source_map([s for s in random_segments(220_000, seed=1) if len(s) > 1][:168_000])
-        times: list[float] = []
-        for _ in range(3):
-            start = time.process_time()
-            assert len(read_source_map(data)) == 168_000
-            times.append(time.process_time() - start)
 
-        assert min(times) < 0.8
+        def loop() -> int:
+            total = 0
+            for character in data:
+                if character < 64:
+                    total += character
+                else:
+                    total ^= character
+            return total
+
+        ratios: list[float] = []
+        for _ in range(5):
+            start = time.process_time()
+            loop()
+            middle = time.process_time()
+            assert len(read_source_map(data)) == 168_000
+            ratios.append((time.process_time() - middle) / (middle - start))
+
+        assert min(ratios) < 8
 
     def test_unmapped_code_is_skipped_at_once(self) -> None:
         """Looking up a place behind a million segments without a source does not go through them."""

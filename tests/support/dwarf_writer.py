@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tests.support.coredumps import section, sleb, uleb
+from tests.support.coredumps import section, uleb
 
 __all__ = [
     "BODY_SIZE",
@@ -26,7 +26,6 @@ __all__ = [
     "function",
     "module_with",
     "ref",
-    "sdata",
     "sections",
     "text",
     "udata",
@@ -48,7 +47,7 @@ class At:
     """DWARF 5, 7.5.4."""
 
     LOCATION, NAME, BYTE_SIZE, STMT_LIST, LOW_PC, HIGH_PC, LANGUAGE = 0x02, 0x03, 0x0B, 0x10, 0x11, 0x12, 0x13
-    CONST_VALUE, UPPER_BOUND, ABSTRACT_ORIGIN, COUNT, DECL_LINE = 0x1C, 0x2F, 0x31, 0x37, 0x3B
+    CONST_VALUE, UPPER_BOUND, ABSTRACT_ORIGIN, COUNT, DECL_FILE, DECL_LINE = 0x1C, 0x2F, 0x31, 0x37, 0x3A, 0x3B
     FRAME_BASE, SPECIFICATION, TYPE, RANGES = 0x40, 0x47, 0x49, 0x55
 
 
@@ -89,10 +88,6 @@ def udata(value: int) -> Attribute:
     return Attribute(Form.UDATA, uleb(value))
 
 
-def sdata(value: int) -> Attribute:
-    return Attribute(Form.SDATA, sleb(value))
-
-
 def text(value: str) -> Attribute:
     return Attribute(Form.STRING, value.encode() + b"\0")
 
@@ -111,13 +106,14 @@ def function(*children: Die, **attributes: Attribute) -> Die:
     return Die(Tag.SUBPROGRAM, own | {getattr(At, name): value for name, value in attributes.items()}, list(children))
 
 
-def sections(*children: Die, language: int = 0x0C, extra: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
-    """A unit of DWARF 4 with entries, which covers the body."""
-    top = Die(
-        Tag.COMPILE_UNIT,
-        {At.LANGUAGE: data4(language), At.LOW_PC: addr(2), At.HIGH_PC: data4(BODY_SIZE)},
-        list(children),
-    )
+def sections(
+    *children: Die, language: int = 0x0C, stmt_list: bool = False, extra: Mapping[str, bytes] | None = None
+) -> dict[str, bytes]:
+    """A unit of DWARF 4 with entries, which covers the body; with a table of lines at 0 or without."""
+    attributes = {At.LANGUAGE: data4(language), At.LOW_PC: addr(2), At.HIGH_PC: data4(BODY_SIZE)}
+    if stmt_list:
+        attributes[At.STMT_LIST] = Attribute(Form.SEC_OFFSET, bytes(4))
+    top = Die(Tag.COMPILE_UNIT, attributes, list(children))
     abbreviations: dict[tuple[object, ...], int] = {}
     table = bytearray()
     out = bytearray(11)

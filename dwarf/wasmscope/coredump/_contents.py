@@ -69,7 +69,7 @@ def read_modules(cursor: Cursor) -> tuple[str, ...]:
 
 
 def _name_without_length(cursor: Cursor) -> str | None:
-    """Read the one module of a dump by WasmEdge up to 0.15, which does not write how long its name is."""
+    """Read the one module of a dump by WasmEdge 0.14, which does not write how long its name is."""
     if not (cursor.take_if(1) and cursor.take_if(0)):
         return None
     try:
@@ -174,7 +174,7 @@ def _constant(cursor: Cursor) -> DumpValue | None:
     value: DumpValue
     match cursor.byte():
         case 0x0B:
-            return None  # WasmEdge up to 0.15 does not write what globals hold.
+            return None  # WasmEdge 0.14 does not write what globals hold.
         case 0x41:
             value = DumpValue(ValueKind.I32, cursor.s32() & 0xFFFF_FFFF)
         case 0x42:
@@ -200,7 +200,10 @@ def _constant(cursor: Cursor) -> DumpValue | None:
 
 def _count(cursor: Cursor, smallest: int, most: int, what: str) -> int:
     start = cursor.position
-    count = cursor.count(smallest)
+    count = cursor.u32()
+    left = cursor.end - cursor.position
+    if count * smallest > left:
+        raise cursor.error(f"{count:,} {what} are announced and {left:,} bytes are left", at=start)
     if count > most:
         raise cursor.error(f"{count:,} {what}, which is more than is read", at=start)
     return count

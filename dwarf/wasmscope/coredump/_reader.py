@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from wasmscope.coredump._contents import (
@@ -13,7 +14,8 @@ from wasmscope.coredump._contents import (
     read_modules,
     read_segments,
 )
-from wasmscope.coredump._dump import CoreDump
+from wasmscope.coredump._dialect import Dialect
+from wasmscope.coredump._dump import CoreDump, DumpThread
 from wasmscope.coredump._image import is_image, read_image
 from wasmscope.coredump._stacks import read_stacks
 from wasmscope.errors import CoreDumpError, ModuleFormatError
@@ -103,6 +105,9 @@ def _read_module(module: Module, data: memoryview) -> CoreDump:
     if not (module.custom_sections("core") or module.custom_sections("corestack")):
         raise CoreDumpError(f"this is a WebAssembly module without the section 'core', not a core dump; {_ADVICE}")
     stacks = read_stacks(data, module.custom_sections("corestack"))
+    threads = stacks.threads
+    if stacks.dialect in (Dialect.WASMEDGE, Dialect.WASMGDB_2023) and module.custom_sections("coremodules"):
+        threads = tuple(_without_offsets(thread) for thread in threads)
 
     def only(sections: tuple[Section, ...], read_section: Callable[[Cursor], _T], absent: _T) -> _T:
         for section in sections[1:]:
@@ -120,8 +125,19 @@ def _read_module(module: Module, data: memoryview) -> CoreDump:
         executable=only(module.custom_sections("core"), read_executable, ""),
         modules=only(module.custom_sections("coremodules"), read_modules, ()),
         instances=only(module.custom_sections("coreinstances"), read_instances, ()),
-        threads=stacks.threads,
+        threads=threads,
         memories=only(numbered(_MEMORY), read_memories, ()),
         globals=only(numbered(_GLOBAL), read_globals, ()),
         segments=only(numbered(_DATA), read_segments, ()),
     )
+
+
+def _without_offsets(thread: DumpThread) -> DumpThread:
+    """Forget where in their functions the calls of a stack by WasmEdge 0.14 were.
+
+    It writes where in the file the instruction is that called a function, and not where in the function it is. It
+    alone has both a section with modules and frames that do not say which instance was running.
+
+    Source: https://github.com/WasmEdge/WasmEdge/blob/0800d49d75a46b7f02c3808ce2849d0b6777ace5/lib/executor/coredump.cpp
+    """
+    return DumpThread(thread.name, tuple(replace(frame, code_offset=0) for frame in thread.frames))

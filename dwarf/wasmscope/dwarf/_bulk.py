@@ -73,10 +73,13 @@ class Bulk:
                 return self._resolved(kind, offsets)
             base = 0 if kind is AddressKind.CODE else code.offset
             in_code = [offset - base for offset in offsets]
-            if min(in_code, default=0) < 0 or max(in_code, default=0) >= code.size:
+            try:
+                wanted = array("I", in_code)
+            except OverflowError:
                 # At 0 is the count of functions, and so nothing.
                 in_code = [offset if 0 <= offset < code.size else 0 for offset in in_code]
-            answers = None if resolver.info is None else resolver._ask(array("I", in_code))
+                wanted = array("I", in_code)
+            answers = None if resolver.info is None else resolver._ask(wanted)
             if answers is None:
                 return self._named(kind, offsets)
             if answers._tables is not self._tables:

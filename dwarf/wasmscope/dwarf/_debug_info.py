@@ -62,14 +62,28 @@ class DebugInfo:
         path: Where that is, if it is a debug file.
     """
 
-    path: str | None = None
-
     def __init__(
-        self, module: Module, container: Module, origin: Origin, split: Sequence[Module], limits: EngineLimits | None
+        self,
+        module: Module,
+        container: Module,
+        origin: Origin,
+        split: Sequence[Module],
+        limits: EngineLimits | None,
+        path: str | None = None,
     ) -> None:
-        """Take what `find_debug_info` has found; nothing is read yet."""
+        """Take what may have the DWARF; nothing is read yet.
+
+        Args:
+            module: The module that is executed.
+            container: The file with the DWARF.
+            origin: Who speaks, if it is not a split part.
+            split: The split parts, if they are known already.
+            limits: What reading may cost; None for what is usual.
+            path: Where the file is, if it is a debug file.
+        """
         self.origin = origin
         self.container = container
+        self.path = path
         self.health: Health | None = None
         self._module = module
         self._split = tuple(split)
@@ -211,9 +225,10 @@ def find_debug_info(module: Module, sources: DebugSources, notes: list[str]) -> 
                 else:
                     container.close()
             continue
-        found = _checked(module, container, source, sources, split, notes)
+        origin = Origin.DWARF if container is module else Origin.DEBUG_FILE
+        info = DebugInfo(module, container, origin, (), sources.limits, path)
+        found = _checked(info, source, sources.path, split, notes)
         if found is not None:
-            found.path = path
             return found, names or (None if container is module else container)
         if container is not module:
             container.close()
@@ -257,7 +272,12 @@ def _containers(
         fetched, lines = fetch(sources.urls, build_id, sources.cache)
         notes.extend(lines)
         if fetched is not None:
-            yield open_debug_file(DebugFile(fetched, fetched, False)), f"the downloaded file {shown(fetched)}", fetched
+            try:
+                container = open_debug_file(DebugFile(fetched, fetched, False))
+            except DebugInfoError as error:
+                notes.append(f"the downloaded file is not used: {error}")
+            else:
+                yield container, f"the downloaded file {shown(fetched)}", fetched
 
 
 def _is_split(container: Module) -> bool:
@@ -267,17 +287,14 @@ def _is_split(container: Module) -> bool:
 
 
 def _checked(
-    module: Module, container: Module, source: str, sources: DebugSources, given: Sequence[str], notes: list[str]
+    found: DebugInfo, source: str, module_path: str | None, given: Sequence[str], notes: list[str]
 ) -> DebugInfo | None:
-    """Give the DWARF of a file if it describes this module's code, else None and a note."""
-    origin = Origin.DWARF if container is module else Origin.DEBUG_FILE
-    found = DebugInfo(module, container, origin, (), sources.limits)
+    """Give DWARF, with its split parts, if it describes the module's code, else None and a note."""
     parts: list[Module] = []
     try:
-        units = found.engine.units() if given or _may_be_split(container) else ()
+        units = found.engine.units() if given or _may_be_split(found.container) else ()
         if given or any(unit.dwo_id is not None for unit in units):
-            # Where the files are that the skeletons are in.
-            beside = [path for path in (sources.path, *sources.given) if path is not None]
+            beside = [path for path in (module_path, found.path) if path is not None]
             parts = find_split_files(units, beside, given, notes)
             if parts:
                 found.add_split(parts)
@@ -298,11 +315,11 @@ def _checked(
 
 def _may_be_split(container: Module) -> bool:
     """Tell whether a file may have skeletons of units: false alarms cost a look at its units."""
-    return any(
-        mark in bytes(container.view(section))
-        for section in container.custom_sections(".debug_abbrev")
-        for mark in _SPLIT_MARKS
-    )
+    for section in container.custom_sections(".debug_abbrev"):
+        table = container.contents(section)
+        if any(mark in table for mark in _SPLIT_MARKS):
+            return True
+    return False
 
 
 def _problem(info: DebugInfo) -> str | None:

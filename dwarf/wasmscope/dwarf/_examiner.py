@@ -19,7 +19,7 @@ from wasmscope.dwarf._health import Verdict, health
 from wasmscope.dwarf._local_files import is_regular, local_path
 from wasmscope.dwarf._source_map_file import find_source_map
 from wasmscope.dwarf._sources import Sources
-from wasmscope.errors import DebugInfoError
+from wasmscope.errors import DebugInfoError, ModuleFormatError
 
 if TYPE_CHECKING:
     from wasmscope.dwarf._engine import Engine
@@ -32,6 +32,7 @@ __all__ = ["examine"]
 _CHUNK_BYTES: Final = 1 << 20  # of code, whose rows are in memory at a time
 # How notes begin on files that nobody named, neither the user nor the module.
 _FOUND: Final = ("the file beside it", "the store's file")
+_OWN: Final = "the DWARF in the module"
 _MISSING_SPLIT: Final = "split part"  # in what the engine says of them
 _MOST_SOURCES: Final = 100_000
 # A call or a use of a global whose operand the linker filled in: it leaves room for five bytes. A tool that decodes the
@@ -138,7 +139,8 @@ def examine(
         sources=_source_files((path for path in paths if path is not None), Sources(path_maps)),
         links=tuple(_links(module, sources, map_notes)),
         debug_file=fit,
-        unused=tuple(note for note in notes if note.startswith(_FOUND)),
+        # Of the module's own DWARF there is more to say, unless that of another file serves.
+        unused=tuple(note for note in notes if note.startswith(_FOUND if info is None else (*_FOUND, _OWN))),
     )
 
 
@@ -214,7 +216,12 @@ def _fit(module: Module, path: str, sources: DebugSources) -> Fit:
     except DebugInfoError as error:
         return Fit(path=path, problem=str(error))
     with container:
-        found = problem = None
+        found = problem = functions = None
+        code = container.code
+        try:
+            functions = None if code is None else len(container.bodies)
+        except ModuleFormatError as error:
+            return Fit(path=path, problem=str(error))
         if has_debug_info(container):
             info = DebugInfo(module, container, Origin.DEBUG_FILE, (), sources.limits)
             try:
@@ -223,12 +230,11 @@ def _fit(module: Module, path: str, sources: DebugSources) -> Fit:
                 problem = str(error)
             finally:
                 info.free()
-        code = container.code
         return Fit(
             path=path,
             build_id=container.build_id(),
             code_bytes=None if code is None else code.size,
-            functions=None if code is None else len(container.bodies),
+            functions=functions,
             is_code_equal=None
             if code is None
             else module.code is not None and container.view(code) == module.view(module.code),

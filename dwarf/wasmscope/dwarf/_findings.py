@@ -201,7 +201,7 @@ def _source_map(module: Examination) -> Iterator[Finding]:
 
 def _unused(module: Examination) -> Iterator[Finding]:
     for reason in module.unused:
-        yield _warning("debug-file-unused", reason, "put the debug file of this build there")
+        yield _warning("debug-file-unused", reason, "remove it, or put that of this build in its place")
 
 
 def _links(module: Examination) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ _BLOCK2: Final = -5
 _BLOCK4: Final = -6
 _INDIRECT: Final = -7
 
-_FIXED: Final = {
+_FIXED: Final[dict[int, int]] = {
     Form.DATA1: 1,
     Form.DATA2: 2,
     Form.DATA4: 4,
@@ -55,7 +55,7 @@ _FIXED: Final = {
 _OF_OFFSET_SIZE: Final = frozenset(
     (Form.STRP, Form.LINE_STRP, Form.STRP_SUP, Form.SEC_OFFSET, Form.GNU_REF_ALT, Form.GNU_STRP_ALT)
 )
-_VARIABLE: Final = {
+_VARIABLE: Final[dict[int, int]] = {
     Form.UDATA: _LEB,
     Form.SDATA: _LEB,
     Form.REF_UDATA: _LEB,
@@ -138,13 +138,13 @@ def read_leb(data: bytes | memoryview, at: int, *, is_signed: bool = False) -> t
             if is_signed and byte & 0x40:
                 value -= 1 << shift
             return value, place + 1
-    raise DebugInfoError(f"a number of more than {_MAX_LEB_BYTES} bytes at {at:#x}")
+    raise DebugInfoError(f"debug information: a number of more than {_MAX_LEB_BYTES} bytes at {at:#x}")
 
 
 def read_abbreviations(
     data: memoryview, at: int, sizes: UnitSizes, *, wanted: int | None = None
-) -> dict[int, Abbreviation]:
-    """Read a table of abbreviations.
+) -> tuple[dict[int, Abbreviation], int]:
+    """Read a table of abbreviations; gives it and where the reading ended.
 
     Args:
         data: The section .debug_abbrev.
@@ -161,7 +161,7 @@ def read_abbreviations(
         while len(found) < _MAX_ABBREVIATIONS:
             code, at = read_leb(data, at)
             if not code:
-                return found
+                return found, at
             tag, at = read_leb(data, at)
             has_children = bool(data[at])
             at += 1
@@ -179,7 +179,7 @@ def read_abbreviations(
                 raise DebugInfoError(f".debug_abbrev: an entry with more than {_MAX_ATTRIBUTES} attributes at {at:#x}")
             found[code] = Abbreviation(tag, has_children, tuple(attributes), _steps(attributes, sizes, at))
             if code == wanted:
-                return found
+                return found, at
     except IndexError:
         raise DebugInfoError(f".debug_abbrev is cut off in the table at {start:#x}; build the module again") from None
     raise DebugInfoError(f".debug_abbrev: more than {_MAX_ABBREVIATIONS:,} abbreviations at {start:#x}")
@@ -200,15 +200,16 @@ def _steps(attributes: list[tuple[int, int, int]], sizes: UnitSizes, at: int) ->
 
 def _size(form: int, sizes: UnitSizes) -> int | None:
     """Bytes of a value, or how to go over it; None if the form is unknown."""
-    if form in _FIXED:
-        return _FIXED[Form(form)]
+    fixed = _FIXED.get(form)
+    if fixed is not None:
+        return fixed
     if form in _OF_OFFSET_SIZE:
         return sizes.offset
     if form == Form.ADDR:
         return sizes.address
     if form == Form.REF_ADDR:
         return sizes.address if sizes.version == 2 else sizes.offset
-    return _VARIABLE[Form(form)] if form in _VARIABLE else None
+    return _VARIABLE.get(form)
 
 
 def skip_entry(data: bytes, at: int, steps: tuple[int, ...], sizes: UnitSizes) -> int:

@@ -90,7 +90,7 @@ class FunctionNames:
             return FunctionName(name, None, Origin.NAMES)
         if name := self._exports.get(index):
             return FunctionName(name, None, Origin.EXPORTS)
-        if index < len(self._imports):
+        if 0 <= index < len(self._imports):
             return FunctionName(self._imports[index], None, Origin.IMPORTS)
         return _NOBODY
 

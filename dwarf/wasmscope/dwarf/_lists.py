@@ -31,7 +31,7 @@ _DEFAULT_LOCATION: Final = -1
 _RANGE_KINDS: Final = (0, 1, 2, 3, 4, _BASE_ADDRESS, _START_END, _START_LENGTH)
 _LOCATION_KINDS: Final = (0, 1, 2, 3, 4, _DEFAULT_LOCATION, _BASE_ADDRESS, _START_END, _START_LENGTH)
 
-_Item: TypeAlias = tuple[int | None, int | None, bytes]
+_Item: TypeAlias = tuple[bytes, int | None, int | None]
 
 
 def entry_ranges(entry: Entry, *, most: int = _MAX_ITEMS) -> tuple[tuple[int, int], ...]:
@@ -64,12 +64,12 @@ def entry_ranges(entry: Entry, *, most: int = _MAX_ITEMS) -> tuple[tuple[int, in
         raise _cut_off(".debug_rnglists", unit)
     read = _read_5 if unit.sizes.version >= 5 else _read_4
     return tuple(
-        (low, high) for low, high, _ in read(unit, offset, False, most) if low is not None and high is not None
+        (low, high) for _, low, high in read(unit, offset, False, most) if low is not None and high is not None
     )
 
 
 def read_locations(unit: Unit, value: Value) -> tuple[_Item, ...]:
-    """Give the items of a list of locations: the first code offset, the one after the last, and the expression.
+    """Give the items of a list of locations: the expression, the first code offset, and the one after the last.
 
     Where there are no code offsets, the expression holds wherever no other one does.
 
@@ -112,6 +112,7 @@ def _read_4(unit: Unit, at: int, has_expressions: bool, most: int) -> Iterator[_
     for _ in range(most):
         if at + 2 * size > len(data):
             raise _cut_off(name, unit)
+        unit.dwarf.spend(2 * size)
         low = int.from_bytes(data[at : at + size], "little")
         high = int.from_bytes(data[at + size : at + 2 * size], "little")
         at += 2 * size
@@ -129,7 +130,7 @@ def _read_4(unit: Unit, at: int, has_expressions: bool, most: int) -> Iterator[_
                 raise _cut_off(name, unit)
         # -1 twice: what some tools write for code that was left out, where -2 is right.
         if low < high and low < largest - 1 and not _is_tombstone(unit, base + low):
-            yield base + low, min(base + high, largest), expression
+            yield expression, base + low, min(base + high, largest)
     raise _too_many(name, unit, most)
 
 
@@ -142,6 +143,7 @@ def _read_5(unit: Unit, at: int, has_expressions: bool, most: int) -> Iterator[_
     try:
         for _ in range(most):
             start = at
+            unit.dwarf.spend(2)
             code = data[at]
             at += 1
             if code >= len(kinds):
@@ -180,9 +182,9 @@ def _read_5(unit: Unit, at: int, has_expressions: bool, most: int) -> Iterator[_
                 expression = bytes(data[at : at + length])
                 at += length
             if kind == _DEFAULT_LOCATION:
-                yield None, None, expression
+                yield expression, None, None
             elif low is not None and high is not None and low < high and not _is_tombstone(unit, low):
-                yield low, min(high, _largest(unit)), expression
+                yield expression, low, min(high, _largest(unit))
     except IndexError:
         raise _cut_off(name, unit) from None
     raise _too_many(name, unit, most)

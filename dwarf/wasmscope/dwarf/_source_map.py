@@ -240,7 +240,7 @@ class _Columns:
     def _decode(self, text: bytes, offset: int, source: int, name: int) -> None:
         """Decode a line of mappings.
 
-        One loop over characters: 0.1 s for 168,000 mappings, where a call for each number takes four times as long.
+        One loop over characters, without calls: 0.2 s for 168,000 mappings in a file of 1.3 MB.
 
         Args:
             text: The mappings.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from threading import RLock, Timer
 from time import monotonic
@@ -144,20 +145,15 @@ class Symbolizer:
         """Resolve addresses in a component by the module that has them."""
         places: list[Place | None] = [None] * len(addresses)
         by_module: dict[int, list[int]] = {}
+        starts = [resolver.module.start for resolver in self._resolvers]  # in the order of the file
         for position, address in enumerate(addresses):
-            found = None
-            if address.kind is AddressKind.FILE:
-                found = next(
-                    (n for n, r in enumerate(self._resolvers) if r.module.start <= address.offset < r.module.end), None
-                )
-            if found is None:
-                count = len(self._resolvers)
-                note = (
-                    "outside of the component's modules"
-                    if address.kind is AddressKind.FILE
-                    else f"the component has {count:,} modules: say which one is meant"
-                )
+            if address.kind is not AddressKind.FILE:
+                note = f"the component has {len(starts):,} modules: say which one is meant"
                 places[position] = Place(address, None, (), note)
+                continue
+            found = bisect_right(starts, address.offset) - 1
+            if found < 0 or address.offset >= self._resolvers[found].module.end:
+                places[position] = Place(address, None, (), "outside of the component's modules")
             else:
                 by_module.setdefault(found, []).append(position)
         for number, positions in by_module.items():

@@ -71,7 +71,7 @@ def language_of(unit: Unit) -> Language:
     Source: https://dwarfstd.org/languages.html. Zig had no number for long: its compiler names itself as the producer.
     """
     number = unit.language
-    if number == _ZIG or (unit.top.text(At.PRODUCER) or "").startswith("zig "):
+    if number == _ZIG or unit.producer.startswith("zig "):
         return Language.ZIG
     if number == _RUST:
         return Language.RUST

@@ -33,7 +33,10 @@ __all__ = ["Dwarf", "Entry", "Unit"]
 _MAX_UNITS: Final = 200_000
 _MAX_ENTRIES_KEPT: Final = 2_000_000
 """Of all units together; when there are more, the units that were read are forgotten."""
-_MAX_TEXT_BYTES: Final = 65_536
+_MAX_TABLES_KEPT: Final = 64
+_MAX_TEXT_BYTES: Final = 8_192
+_FREE_WORK: Final = 8 << 20
+"""Bytes that a question may look at besides some times the size of the debug information."""
 _TYPE_UNITS: Final = (0x02, 0x06)  # DW_UT_type, DW_UT_split_type
 _SPLIT_UNITS: Final = (0x04, 0x05)  # DW_UT_skeleton, DW_UT_split_compile
 _KNOWN_KINDS: Final = range(1, 7)
@@ -85,6 +88,8 @@ class Entry:
 class Dwarf:
     """The debug sections of a module.
 
+    What one question may look at is limited, because entries can refer to each other in more ways than there are bytes.
+
     Attributes:
         sections: Contents of the sections, by name.
         forgotten: How often read units were forgotten to save memory.
@@ -99,6 +104,27 @@ class Dwarf:
         self.sections = {name: memoryview(contents) for name, contents in sections.items()}
         self.forgotten = 0
         self._entries_kept = 0
+        self._tables: dict[tuple[int, UnitSizes], dict[int, Abbreviation]] = {}
+        self._work_left = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin with another question, which may look at as much as the one before."""
+        sizes = (len(self.section(name)) for name in (".debug_info", ".debug_types", ".debug_abbrev"))
+        self._work_left = _FREE_WORK + 4 * sum(sizes)
+
+    def spend(self, size: int) -> None:
+        """Look at that many bytes.
+
+        Args:
+            size: How many.
+
+        Raises:
+            DebugInfoError: If these are more than a question may look at.
+        """
+        self._work_left -= size
+        if self._work_left < 0:
+            raise DebugInfoError("the debug information refers to itself far too often; build the module again")
 
     def section(self, name: str) -> memoryview:
         """Give a section's contents; empty if there is none."""
@@ -161,6 +187,22 @@ class Dwarf:
     @cached_property
     def _type_units(self) -> dict[int, Unit]:
         return {unit.signature: unit for unit in self.units if unit.signature is not None}
+
+    def abbreviations(self, offset: int, sizes: UnitSizes) -> dict[int, Abbreviation]:
+        """Give a table of abbreviations, which several units may share.
+
+        Args:
+            offset: Where it is in .debug_abbrev.
+            sizes: The sizes of the unit that uses it.
+        """
+        found = self._tables.get((offset, sizes))
+        if found is None:
+            found, end = read_abbreviations(self.section(".debug_abbrev"), offset, sizes)
+            self.spend(end - offset)
+            if len(self._tables) >= _MAX_TABLES_KEPT:
+                self._tables.clear()
+            self._tables[offset, sizes] = found
+        return found
 
     def make_room(self, entries: int) -> None:
         """Forget the units that were read if there are too many entries with these.
@@ -247,7 +289,8 @@ class Unit:
         try:
             code, _ = read_leb(data, self.first)
             table = self.dwarf.section(".debug_abbrev")
-            abbreviations = read_abbreviations(table, self._abbreviations_offset, self.sizes, wanted=code)
+            abbreviations, end = read_abbreviations(table, self._abbreviations_offset, self.sizes, wanted=code)
+            self.dwarf.spend(end - self._abbreviations_offset)
             # The entry alone: it is a few hundred bytes of perhaps megabytes.
             return self._read(_bytes(data, self.first, self.end, 1 << 16), self.first, self.first, abbreviations)
         except IndexError:
@@ -262,6 +305,16 @@ class Unit:
     def language(self) -> int:
         """The number of its language (DW_LANG_*); 0 if it does not say."""
         return self.top.number(At.LANGUAGE) or 0
+
+    @cached_property
+    def producer(self) -> str:
+        """What made it, in its own words; empty if it does not say."""
+        return self.top.text(At.PRODUCER) or ""
+
+    @cached_property
+    def folder(self) -> str:
+        """The folder in which it was compiled; empty if it does not say."""
+        return self.top.text(At.COMP_DIR) or ""
 
     # --- entries ---
 
@@ -283,7 +336,8 @@ class Unit:
         self._index = None
 
     def _scan(self) -> _Index:
-        abbreviations = read_abbreviations(self.dwarf.section(".debug_abbrev"), self._abbreviations_offset, self.sizes)
+        self.dwarf.spend(self.end - self.offset)
+        abbreviations = self.dwarf.abbreviations(self._abbreviations_offset, self.sizes)
         base = self.offset
         data = bytes(self.dwarf.section(self.section)[base : self.end])
         sizes = self.sizes
@@ -367,6 +421,7 @@ class Unit:
         attributes: dict[int, Value] = {}
         for name, form, constant in found.attributes:
             attributes[name], at = read_value(data, at, form, constant, self.sizes)
+        self.dwarf.spend(at - (offset - base))
         return Entry(self, offset, found.tag, attributes)
 
     # --- values ---
@@ -396,9 +451,10 @@ class Unit:
         while True:
             chunk = bytes(data[offset : offset + step])
             end = chunk.find(0)
+            self.dwarf.spend(len(chunk))
             if end >= 0 or len(chunk) < step or step >= _MAX_TEXT_BYTES:
                 return chunk[: end if end >= 0 else None].decode(errors="replace")
-            step *= 16
+            step = _MAX_TEXT_BYTES
 
     def address(self, value: Value) -> int | None:
         """Find an address; None if it is not there."""

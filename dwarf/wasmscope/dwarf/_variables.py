@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import Final
 
 from wasmscope.dwarf._dwarf_codes import At, Form, Tag
-from wasmscope.dwarf._line_files import read_files
+from wasmscope.dwarf._line_files import LineFiles, read_files
 from wasmscope.dwarf._lists import entry_ranges, read_locations
 from wasmscope.dwarf._locations import Location, constant, locate, optimized_out
 from wasmscope.dwarf._scopes import FunctionVariables, Scope, ScopeKind, Variable
@@ -31,6 +31,8 @@ __all__ = ["DebugVariables", "variables"]
 _MAX_VARIABLES: Final = 20_000
 _MAX_SCOPES: Final = 20_000
 _MAX_LOCATIONS: Final = 50_000
+_MAX_OPERATIONS: Final = 500_000
+_MAX_CONSTANT_BYTES: Final = 4_096
 _MAX_UNIT_RANGES: Final = 2_000_000
 _MAX_ORIGINS: Final = 16
 _BLOCKS: Final = (Form.EXPRLOC, Form.BLOCK, Form.BLOCK1, Form.BLOCK2, Form.BLOCK4)
@@ -74,7 +76,7 @@ class DebugVariables:
         self._types = TypeNames()
         self._coverage: _Coverage | None = None
         self._functions: dict[int, list[tuple[int, int, int]]] = {}
-        self._files: dict[int, tuple[str | None, ...]] = {}
+        self._files: dict[int, LineFiles] = {}
         self._forgotten = 0
 
     def of(self, address: Address) -> FunctionVariables | None:
@@ -87,6 +89,7 @@ class DebugVariables:
             DebugInfoError: If the debug information cannot be read, or if it is in a file of its own (split DWARF).
             ModuleFormatError: If the code section cannot be read.
         """
+        self._dwarf.begin()
         if self._code is None:
             if address.kind is not AddressKind.CODE:
                 raise DebugInfoError(
@@ -162,7 +165,7 @@ class DebugVariables:
         files = self._files.get(unit.offset)
         if files is None:
             files = self._files[unit.offset] = read_files(unit)
-        return files[number] if 0 <= number < len(files) else None
+        return files.path(number)
 
 
 class _Coverage:
@@ -256,6 +259,7 @@ class _Reader:
         self._language = language_of(unit)
         self._variables_left = _MAX_VARIABLES
         self._locations_left = _MAX_LOCATIONS
+        self._operations_left = _MAX_OPERATIONS
         self._abstract: dict[int, tuple[Entry, ...]] = {}
 
     def function(self, position: int) -> FunctionVariables:
@@ -324,7 +328,8 @@ class _Reader:
         locations = self._locations(entry, At.LOCATION)
         if locations is None:
             value = _first_with(chain, At.CONST_VALUE).attributes.get(At.CONST_VALUE)
-            locations = (optimized_out() if value is None else constant(value.raw),)
+            is_known = value is not None and (isinstance(value.raw, int) or len(value.raw) <= _MAX_CONSTANT_BYTES)
+            locations = (constant(value.raw) if value is not None and is_known else optimized_out(),)
         scope.variables.append(
             Variable(
                 name=named.text(At.NAME),
@@ -357,16 +362,23 @@ class _Reader:
             return None
         unit = entry.unit
         if value.form in _BLOCKS and isinstance(value.raw, bytes):
-            return (locate(unit, value.raw),)
+            return (self._locate(unit, value.raw),)
         items = read_locations(unit, value)
         self._locations_left -= len(items) + 1
         self._check_locations()
-        return tuple(locate(unit, expression, low, high) for low, high, expression in items) or (optimized_out(),)
+        return tuple(self._locate(unit, *item) for item in items) or (optimized_out(),)
+
+    def _locate(self, unit: Unit, expression: bytes, low: int | None = None, high: int | None = None) -> Location:
+        location = locate(unit, expression, low, high)
+        self._operations_left -= len(location.operations)
+        self._check_locations()
+        return location
 
     def _check_locations(self) -> None:
-        if self._locations_left < 0:
+        if self._locations_left < 0 or self._operations_left < 0:
             raise DebugInfoError(
-                f"{self._unit.where}: the variables of a function have more than {_MAX_LOCATIONS:,} places"
+                f"{self._unit.where}: the variables of a function have more than {_MAX_LOCATIONS:,} places, "
+                f"or {_MAX_OPERATIONS:,} operations to find them"
             )
 
 

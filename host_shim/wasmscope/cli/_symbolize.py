@@ -27,6 +27,8 @@ __all__ = ["symbolize"]
 _CHUNK_BYTES: Final = 1 << 20
 _MAGIC: Final = b"\0asm"
 _MAX_DUMP_BYTES: Final = 1 << 30
+_DUMP_HEAD_BYTES: Final = 19
+"""The header, the section's number, its size in at most five bytes, and its name."""
 _MANY: Final = 64
 _PLAIN: Final = b"0123456789abcdefABCDEFxX\r\t "
 _MAX_PLAIN: Final = 18
@@ -49,6 +51,10 @@ def symbolize(arguments: Sequence[str]) -> int:
     if options.help:
         write_out(HELP)
         return 0
+    dumps = [path for path in options.modules if _is_dump(path)]
+    if dumps:
+        options.modules = [path for path in options.modules if path not in dumps]
+        options.words = [*dumps, *options.words]
     modules = Modules(options)
     try:
         _Run(options, modules).execute()
@@ -231,6 +237,16 @@ class _Run:
 
         for lines in dump_lines(data, path, self._modules, self._format, self._json):
             _write(lines.encode("utf-8", "backslashreplace"))
+
+
+def _is_dump(path: str) -> bool:
+    """Whether a file begins like a core dump: with a custom section ``core``."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_DUMP_HEAD_BYTES)
+    except (OSError, ValueError):
+        return False
+    return head.startswith(b"\0asm\1\0\0\0\0") and b"\4core" in head
 
 
 def _source(options: SymbolizeOptions) -> Source | None:

@@ -58,8 +58,8 @@ def looks_like_addresses(head: bytes) -> bool:
         text = line.decode("ascii", "replace").strip()
         if not text:
             continue
-        # "dead" and "face" are words; an address without 0x has a digit.
-        if parse_address(text, AddressKind.FILE) is None or not any(c.isdigit() for c in text):
+        if parse_address(text, AddressKind.FILE) is None:
             return False
-        seen = True
+        # "dead" and "face" are words: one address at least has a digit.
+        seen = seen or any(c.isdigit() for c in text)
     return seen

@@ -37,7 +37,7 @@ _LINE_END: Final = re.compile(r"(\\++)n")
 _ESCAPE: Final = re.compile(r"\\++(?:u[0-9a-fA-F]{4}|.)")
 _CAN_GO_ON: Final = b'"{}[]-0123456789tfn,:'
 _FRAME_KEYS: Final = ("instruction_addr", "addr_mode", "package", "filename", "abs_path", "function", "lineno", "colno")
-_IMAGE_KEYS: Final = ("code_file", "debug_file")
+_IMAGE_KEYS: Final = ("code_file", "debug_file", "code_id")
 _KEYS: Final = frozenset(_FRAME_KEYS + _IMAGE_KEYS)
 
 
@@ -297,8 +297,10 @@ class _Objects:
             number = mode[4:]
             if number.isascii() and number.isdigit() and len(number) < 6 and int(number) < len(self._images):
                 image = self._images[int(number)]
-        names = [_value(text, image, key) for key in _IMAGE_KEYS] if image else []
-        names += [_value(text, frame, key) for key in ("package", "abs_path", "filename")]
+        names = [_value(text, frame, key) for key in ("package", "abs_path", "filename")]
+        if image:
+            in_image = [_value(text, image, key) for key in _IMAGE_KEYS]
+            names = [*in_image[:-1], *names, in_image[-1]]
         module = next((name for name in names if isinstance(name, str) and name), None)
         if module is not None:
             module = module.partition("?")[0].replace("\\", "/").rpartition("/")[2] or None

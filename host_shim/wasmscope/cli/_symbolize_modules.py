@@ -200,27 +200,32 @@ class Modules:
 
     def answer(self, match: Match) -> Sequence[Frame]:
         """Give what is at a frame's place; nothing if nobody knows it, or if it is in another function than it says."""
-        for module, is_named in self._candidates(match.module):
-            for address in (match.address, match.fallback):
-                frames = module.frames(address) if address is not None else ()
-                if frames and (module.has_function(match, frames) or (is_named and match.function_index is None)):
-                    return frames
-            if match.function_index is not None and (match.address is None or match.dialect == "wamr"):
-                # Not the place, then, but the function. (WAMR's fast interpreter gives offsets in its own code.)
-                frames = module.frames(Address(AddressKind.FUNC, 0, match.function_index))
-                if frames:
-                    return [_without_line(frames[-1])]
-            elif match.address is not None and module.frames(match.address):
-                module.doubt(match)
-        return ()
+        candidates, are_named = self._candidates(match.module)
+        found = [frames for module in candidates if (frames := _in_module(module, match, are_named))]
+        if not found and len(candidates) == 1 and match.address is not None and candidates[0].frames(match.address):
+            candidates[0].doubt(match)
+        # Of several that it may be, none is it for certain.
+        return found[0] if len(found) == 1 or (found and are_named) else ()
 
-    def _candidates(self, name: str | None) -> Iterator[tuple[NamedModule, bool]]:
+    def _candidates(self, name: str | None) -> tuple[list[NamedModule], bool]:
         """Give the modules that a trace may mean, and whether it names them."""
         named = [module for module in self.all if name is not None and module.is_called(name)]
         if named:
-            return iter((module, True) for module in named)
-        # Several, or one under a name that the trace does not use: then each answers what is certainly its own.
-        return iter((module, False) for module in self.all if module.name is None or name is None)
+            return named, True
+        return [module for module in self.all if module.name is None or name is None], False
+
+
+def _in_module(module: NamedModule, match: Match, is_named: bool) -> Sequence[Frame]:
+    """Give what a module has at a frame's place; nothing if that is in another function than the frame says."""
+    for address in (match.address, match.fallback):
+        frames = module.frames(address) if address is not None else ()
+        if frames and (module.has_function(match, frames) or (is_named and match.function_index is None)):
+            return frames
+    if match.function_index is not None and (match.address is None or match.dialect == "wamr"):
+        # Not the place, then, but the function. (WAMR's fast interpreter gives offsets in its own code.)
+        frames = module.frames(Address(AddressKind.FUNC, 0, match.function_index))
+        return [_without_line(frames[-1])] if frames else ()
+    return ()
 
 
 def _bare(name: str) -> str:

@@ -76,7 +76,7 @@ class TestAddresses:
         """A number alone is no offset in a function."""
         assert parse_address("1a", FUNC) is None
 
-    @pytest.mark.parametrize("head", [b"1f3a\n", b"0x1\n0x2\n", b"\n10\r\n", b"func[1]+2\nzz", b"12"])
+    @pytest.mark.parametrize("head", [b"1f3a\n", b"0x1\n0x2\n", b"\n10\r\n", b"func[1]+2\nzz", b"12", b"d\n0\n"])
     def test_lists(self, head: bytes) -> None:
         """Lines that are all addresses are a list of addresses; a line that is cut off does not count."""
         assert looks_like_addresses(head)

@@ -82,6 +82,19 @@ class TestWasmEdge:
         assert found.dialect is Dialect.WASMGDB_2023
         assert [numbers(frame) for frame in found.threads[0].frames] == [([1], []), ([7], [])]
 
+    @pytest.mark.parametrize("dialect", ["wasmedge", "wasmgdb-2023"])
+    def test_code_offsets_are_not_believed(self, dialect: str) -> None:
+        """WasmEdge 0.14 writes where in the file the caller's instruction is: so the place in the function is unknown.
+
+        Its dumps, unlike those of xtuc's tools, name a module.
+        """
+        frames: list[Frame] = [(0, 4, 0x1234, [("i32", 1)], [("i32", 2)])]
+        stack = DIALECTS[dialect].stack("main", frames)
+        (by_wasmedge,) = read(dump(stack, section("coremodules", b"\1\0app"))).threads[0].frames
+        assert (by_wasmedge.function_index, by_wasmedge.code_offset) == (4, 0)
+        (by_xtuc,) = read(dump(stack)).threads[0].frames
+        assert by_xtuc.code_offset == 0x1234
+
     @pytest.mark.parametrize("name", ["", "app", "/srv/app.wasm"])
     def test_writes_its_module_without_the_names_length(self, name: str) -> None:
         """One module, whose name goes to the section's end."""

@@ -11,11 +11,13 @@ from time import monotonic
 
 import pytest
 
+from tests.support.symbolized import FIXTURES
 from tests.unit.wasm.encoding import custom, leb, module
-from wasmscope.dwarf import Symbolizer, debuginfod_urls
+from wasmscope.dwarf import Origin, Symbolizer, debuginfod_urls
 from wasmscope.dwarf._build_ids import find_by_build_id
 from wasmscope.dwarf._debuginfod import fetch
 from wasmscope.errors import ConfigurationError
+from wasmscope.wasm import Address, AddressKind
 
 ID = bytes.fromhex("abcdef0123456789")
 FILE = module(custom("build_id", leb(len(ID)) + ID))
@@ -202,6 +204,46 @@ class TestFetch:
         """Nobody is asked for a build id that names nothing."""
         assert fetch([server.url], b"a", str(tmp_path))[0] is None
         assert server.asked == []
+
+
+class TestSymbolizer:
+    BUILD = bytes.fromhex("0123456789abcdef0123456789abcdef01234567")  # that of c/O1-build-id.wasm
+
+    def test_asked_once(self, server: Server, tmp_path: Path) -> None:
+        """A symbolizer asks for what it has nowhere else; the next one finds it in the store."""
+        path = f"/buildid/{self.BUILD.hex()}/debuginfo"
+        server.answers[path] = giving((FIXTURES / "c" / "O1-build-id.wasm").read_bytes())
+        for _ in range(2):
+            module = FIXTURES / "c" / "O1-build-id-stripped.wasm"
+            with Symbolizer(module, debug_path=[tmp_path], debuginfod_urls=[server.url]) as symbolizer:
+                (place,) = symbolizer.symbolize([Address(AddressKind.FUNC, 0xC, 4)])
+
+                assert (place.frames[0].function, place.frames[0].origin) == ("trap_divide", Origin.DEBUG_FILE)
+                assert place.frames[0].line is not None and symbolizer.notes == ()
+        assert server.asked == [path]
+
+    def test_nobody_is_asked_without_need(
+        self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Servers in the environment are not asked unless somebody says so; nor are any if the module has its DWARF."""
+        monkeypatch.setenv("DEBUGINFOD_URLS", server.url)
+        with Symbolizer(FIXTURES / "c" / "O1-build-id-stripped.wasm", debug_path=[tmp_path]) as symbolizer:
+            symbolizer.symbolize([Address(AddressKind.FUNC, 0xC, 4)])
+        with Symbolizer(FIXTURES / "c" / "O1-build-id.wasm", debuginfod_urls=debuginfod_urls()) as symbolizer:
+            symbolizer.symbolize([Address(AddressKind.FUNC, 0xC, 4)])
+
+        assert server.asked == []
+
+    def test_kept_in_the_users_cache(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without a store, files go to the user's cache."""
+        path = f"/buildid/{self.BUILD.hex()}/debuginfo"
+        server.answers[path] = giving((FIXTURES / "c" / "O1-build-id.wasm").read_bytes())
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        data = (FIXTURES / "c" / "O1-build-id-stripped.wasm").read_bytes()
+        with Symbolizer(data, debug_path=(), debuginfod_urls=[server.url]) as symbolizer:
+            symbolizer.symbolize([Address(AddressKind.FUNC, 0xC, 4)])
+
+        assert find_by_build_id([str(tmp_path / "wasmscope" / "debug")], self.BUILD) is not None
 
 
 class TestUrls:

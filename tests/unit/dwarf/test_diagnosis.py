@@ -1,4 +1,7 @@
-"""What is said about the fixtures: what each of them is was decided when it was built, not by the code under test."""
+"""What is said about the fixtures: what each of them is was decided when it was built, not by the code under test.
+
+The symbolizer has to see it the same way: lines where they can be trusted, none where they cannot.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from elftools.dwarf.enums import ENUM_DW_LANG
 
 from tests.fixtures.dwarf.binary import decode_leb
 from tests.support.pyelftools_lines import debug_sections
-from tests.unit.wasm.encoding import custom, leb
+from tests.unit.wasm.encoding import custom, leb, module, section
 from wasmscope.dwarf import (
     Diagnosis,
     Health,
     PathMap,
     Severity,
     SourceFiles,
+    Symbolizer,
     diagnose,
     split_module,
     strip_module,
 )
-from wasmscope.wasm import Module, open_binary
+from wasmscope.dwarf._examiner import _LANGUAGES
+from wasmscope.wasm import Address, AddressKind, Module, open_binary
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/dwarf"
 C = FIXTURES / "c"
@@ -59,6 +65,15 @@ def sources_of(diagnosis: Diagnosis) -> SourceFiles:
     return found
 
 
+def lines_of(path: Path) -> list[int | None]:
+    """What the symbolizer says of places all over the code of a core module."""
+    with Symbolizer(str(path), debug_path=()) as symbolizer, Module.open(path) as module:
+        places = symbolizer.symbolize(
+            Address(AddressKind.FILE, offset) for body in module.bodies for offset in range(body.offset, body.end, 5)
+        )
+    return [place.frames[0].line for place in places]
+
+
 class TestFixtures:
     @pytest.mark.parametrize(
         "name",
@@ -94,6 +109,10 @@ class TestFixtures:
 
         assert found.is_trustworthy
         assert said(found) == ["no-build-id"]
+        if not name.startswith("component/"):
+            lines = lines_of(FIXTURES / f"{name}.wasm")
+            # What compilers add of their own has none: in this AssemblyScript module, a quarter of the code.
+            assert sum(line is not None for line in lines) > 0.7 * len(lines)
 
     @pytest.mark.parametrize(
         ("name", "codes"),
@@ -122,6 +141,8 @@ class TestFixtures:
         assert said(found) == codes
         bad = [f for module in found.modules for f in module.findings if f.severity is not Severity.NOTE]
         assert all(finding.remedy for finding in bad)
+        if found.modules[0].examination.functions:
+            assert set(lines_of(FIXTURES / f"{name}.wasm")) == {None}
 
 
 class TestFacts:
@@ -145,6 +166,12 @@ class TestFacts:
 
         assert found.named_functions == found.functions
         assert found.imported_functions + found.functions == decode_leb(names, start)[0]
+
+    def test_languages(self) -> None:
+        """Languages are called as pyelftools has them, from the list of the DWARF committee."""
+        for number, name in _LANGUAGES.items():
+            official = next(key for key, value in ENUM_DW_LANG.items() if value == number)
+            assert name == official.removeprefix("DW_LANG_").replace("_plus_plus_", "++").replace("_plus_plus", "++")
 
     def test_rewritten(self) -> None:
         """What wasm-opt wrote, native or not, is told from what the linker wrote."""
@@ -252,6 +279,23 @@ class TestDebugFiles:
 
         assert said(found) == ["no-debug-info", "debug-file-unused", "no-build-id"]
         assert "another build" in message(found, "debug-file-unused")
+
+    def test_stale_dwarf_inside(self, tmp_path: Path) -> None:
+        """If a debug file fits, stale DWARF in the module does no harm; it is told of."""
+        shutil.copy(DERIVED / "dwarf-of-another-build.wasm", tmp_path / "m.wasm")
+        shutil.copy(C / "O1-dwarf4.wasm", tmp_path / "m.debug.wasm")
+
+        found = diagnosed(tmp_path / "m.wasm")
+
+        assert found.is_trustworthy
+        assert said(found) == ["debug-file-unused", "no-build-id"]
+
+    def test_broken(self, tmp_path: Path) -> None:
+        """A debug file whose code section is broken is to blame, not the module."""
+        broken = tmp_path / "broken.wasm"
+        broken.write_bytes(module(section(3, b"\1\0"), section(10, b"\x05\1"), custom(".debug_info", b"x")))
+
+        assert said(diagnosed(C / "O1-dwarf4.wasm", debug_file=str(broken)))[0] == "debug-file-unreadable"
 
     def test_link_to_nothing(self, tmp_path: Path) -> None:
         """A link that leads nowhere is the reason that there are no lines."""

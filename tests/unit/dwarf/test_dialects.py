@@ -107,6 +107,12 @@ class TestRealOutput:
         assert tuple(match.function_index for match in found) == INDEXES
         assert {match.module for match in found} == {module}
 
+    def test_old_wamr(self) -> None:
+        """WAMR had no offsets until 2022, and says an index where it knows no name; names alone are no news."""
+        found = frames("wamr-2021.txt")
+
+        assert [(match.address, match.function_index) for match in found] == [(None, 9), (None, 10), (None, 3)]
+
 
 class TestWrittenForms:
     """Forms that are written down in the engines' sources."""

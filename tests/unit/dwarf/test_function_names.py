@@ -30,6 +30,12 @@ class TestOrder:
             FunctionName(None, None, Origin.INDEX),
         ]
 
+    def test_no_such_function(self) -> None:
+        """An index that no function has gives no name, below 0 as above all."""
+        found = FunctionNames(Module(module(TYPES, IMPORTS, FUNCTIONS, EXPORTS)), [])
+
+        assert {found.find(index).origin for index in (-1, -2, 4, 2**40)} == {Origin.INDEX}
+
     def test_empty_name(self) -> None:
         """An empty name is none."""
         found = FunctionNames(Module(module(TYPES, IMPORTS, FUNCTIONS, EXPORTS, names_section({2: "", 3: ""}))), [])

@@ -200,6 +200,40 @@ class TestCounts:
         assert one.type.name.count("[9223372036854775807]") == 16
         assert one.type.size_bytes is None
 
+    def test_many_units_and_a_long_table_of_abbreviations(self) -> None:
+        """10,000 units, each of which looks for its first entry's layout at another place of one long table."""
+        layout = bytes([Tag.BASE_TYPE, 0, 0, 0])
+        table = b"".join(bytes([0x80 | code & 0x7F, code >> 7]) + layout for code in range(128, 16_000))
+        last = b"\xff\x7f" + bytes([Tag.COMPILE_UNIT, 0, At.LOW_PC, Form.ADDR, 0, 0, 0])
+        units = b"".join(
+            (13).to_bytes(4, "little") + b"\4\0" + (6 * at).to_bytes(4, "little") + b"\4\xff\x7f\2\0\0\0"
+            for at in range(10_000)
+        )
+        with pytest.raises(DebugInfoError, match="refers to itself far too often"):
+            read({".debug_info": units, ".debug_abbrev": table + last})
+
+    def test_many_units_and_a_long_list_of_ranges(self) -> None:
+        """2,000 units that all have the same 100,000 ranges."""
+        item = (3).to_bytes(4, "little") + (4).to_bytes(4, "little")
+        unit = (15).to_bytes(4, "little") + b"\4\0\0\0\0\0\4\1" + bytes(7)
+        table = b"\1" + bytes([Tag.COMPILE_UNIT, 0, At.RANGES, Form.SEC_OFFSET, 0, 0, 0])
+        assert len(unit) == 19
+        debug = {".debug_info": unit * 2_000, ".debug_abbrev": table, ".debug_ranges": item * 100_000 + bytes(8)}
+        with pytest.raises(DebugInfoError, match="refers to itself far too often"):
+            read(debug)
+
+    def test_a_long_folder_of_many_files(self) -> None:
+        """100 kB of a folder's name, and 10,000 files in it: paths are made of what is asked for."""
+        header = bytes(4) + b"\4\0" + bytes(4) + b"\1\1\1\xfb\x0e\1"
+        table = header + b"f" * 100_000 + b"\0\0" + b"n\0\1\0\0" * 10_000 + b"\0"
+        debug = sections(function(DECL_LINE=udata(1), DECL_FILE=udata(7)), extra={".debug_line": table})
+        info = debug[".debug_info"]
+        assert read(debug).file is None  # the unit has no table
+        debug = sections(function(DECL_LINE=udata(1), DECL_FILE=udata(7)), extra={".debug_line": table}, stmt_list=True)
+        assert len(debug[".debug_info"]) == len(info) + 4
+        found = read(debug).file
+        assert found is not None and found.endswith("f/n") and len(found) < 10_000
+
     def test_attributes_without_bytes(self) -> None:
         """10,000 attributes that take no bytes would make each byte of a unit cost as much."""
         debug = sections(function())

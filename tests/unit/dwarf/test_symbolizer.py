@@ -11,7 +11,7 @@ import pytest
 from tests.support.symbolized import FIXTURES, all_addresses, source_line, trap_frames
 from tests.unit.dwarf.maps import source_map
 from tests.unit.wasm.encoding import custom, leb, name
-from wasmscope.dwarf import Origin, Place, Symbolizer, Verdict, store_path
+from wasmscope.dwarf import EngineLimits, Origin, Place, Symbolizer, Verdict, store_path
 from wasmscope.errors import ModuleFormatError
 from wasmscope.wasm import Address, AddressKind, Component, Module, open_binary
 
@@ -184,6 +184,18 @@ class TestSources:
         assert [[f[:3] for f in p.frames] for p in whole] == [[f[:3] for f in p.frames] for p in places]
         assert [[f[4:6] for f in p.frames] for p in whole] == [[f[4:6] for f in p.frames] for p in places]
 
+    def test_split_debug_file(self, tmp_path: Path) -> None:
+        """Split parts may lie beside the debug file that has the skeletons, and not beside the module."""
+        debug = tmp_path / "debug"
+        debug.mkdir()
+        for file in ("O1-split5.wasm", "O1-split5-main.dwo", "O1-split5-shapes.dwo"):
+            shutil.copy(C / file, debug)
+        module = tmp_path / "app.wasm"
+        shutil.copy(C / "no-dwarf.wasm", module)
+        with Symbolizer(module, debug_file=debug / "O1-split5.wasm") as symbolizer:
+            assert origins(everywhere(symbolizer)) == {Origin.SPLIT_DWARF}
+            assert symbolizer.notes == ()
+
     def test_split_parts_missing(self, tmp_path: Path) -> None:
         """Without its split parts a module has lines and no inlined calls, and a note says so."""
         shutil.copy(C / "O1-split5.wasm", tmp_path)
@@ -311,6 +323,12 @@ class TestRefused:
 
             assert place.frames == () and place.note is not None
             assert "it has no code" in symbolizer.notes[0]
+
+    def test_more_than_allowed(self) -> None:
+        """DWARF that needs more than it may gives names, and a note says why."""
+        with Symbolizer(C / "O1-dwarf4.wasm", limits=EngineLimits(memory_bytes=2000)) as symbolizer:
+            assert origins(everywhere(symbolizer)) == {Origin.NAMES}
+            assert "bytes, and the limit is 2,000" in symbolizer.notes[0]
 
     @pytest.mark.parametrize("section", [".debug_info", ".debug_line", ".debug_abbrev"])
     def test_broken(self, section: str) -> None:

@@ -17,7 +17,7 @@ __all__ = ["DIALECTS", "NEEDLES", "Dialect", "Match", "find", "is_detail"]
 DIALECTS: tuple[Dialect, ...] = (*_numbered.DIALECTS, *_javascript.DIALECTS, *_other.DIALECTS)
 """All families, in the order in which they are asked."""
 
-NEEDLES: tuple[str, ...] = ("0x", "wasm-function[")
+NEEDLES: tuple[str, ...] = ("0x", "wasm-function[", " $f")
 """Text with none of these has no frame in any dialect."""
 
 

@@ -22,7 +22,7 @@ class Match(NamedTuple):
         module: What the engine calls the module; None if it does not know it.
         function_index: The function's index, imported ones counted first; None if it is not told.
         function_name: What the engine calls the function; None if it does not know it.
-        dialect: Name of the dialect, one of `DIALECTS`.
+        dialect: Which engine or host writes frames like this.
     """
 
     start: int

@@ -28,7 +28,7 @@ The classic interpreter gives offsets in the file, of the byte after the opcode 
 offset of the instruction. Both are in the function that is named; the fast interpreter's are in its own code and tell
 nothing about the file.
 Source: https://github.com/bytecodealliance/wasm-micro-runtime, test-tools/addr2line/addr2line.py, which subtracts one
-unless told otherwise, and pull request 3199.
+unless told otherwise, and pull request 3199. Until 2022 there were no offsets: ``#00 $f5``.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ _MAX_OFFSET_DIGITS = 16
 # Every repetition has an upper limit, so that a search costs no more than a constant for each character.
 _NUMBERED = re.compile(r"(?<![\w.#])\d{1,5}:[ \t]{1,12}0x([0-9a-fA-F]{1,16}) - ([^\x1b\r\n]{1,8192})")
 _WAMR = re.compile(r"(?<![\w#])#\d{2,5}: 0x([0-9a-fA-F]{4,16}) - ([^\x1b\r\n]{1,8192})")
+_OLD_WAMR = re.compile(r"(?<![\w#])#\d{2,5} {1,2}\$f(\d{1,10})(?![\w.])")
 _INDEXES = (
     ("<wasm function ", ">"),  # wasmtime
     ("unknown(function index:", ")"),  # Proxy-Wasm
@@ -111,7 +112,13 @@ def _find_wamr(line: str) -> Iterator[Match]:
         )
 
 
+def _find_old_wamr(line: str) -> Iterator[Match]:
+    for found in _OLD_WAMR.finditer(line):
+        yield Match(found.start(), found.end(), None, None, None, int(found[1]), None, "wamr")
+
+
 DIALECTS = (
     Dialect("wasmtime", (": ",), _find_numbered),
     Dialect("wamr", ("#",), _find_wamr),
+    Dialect("wamr-2021", (" $f",), _find_old_wamr),
 )
