@@ -83,7 +83,7 @@ class _Linked:
             link = None if collector is None else collector.add(self._plan, self._guest, b"")
             if link is None:
                 raise LostRecordsError("a guest could not be linked to a collector")
-            instance = link.instantiate(self._ours.module, [link.function(name) for name in self._plan.abi])
+            instance = link.instantiate(self._ours.module, link.functions())
             link.bind(link.memory_of(instance))
             instance.exports(store)
             store.close()

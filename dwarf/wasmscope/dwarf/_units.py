@@ -35,7 +35,7 @@ _MAX_ENTRIES_KEPT: Final = 2_000_000
 """Of all units together; when there are more, the units that were read are forgotten."""
 _MAX_TABLES_KEPT: Final = 64
 _MAX_TEXT_BYTES: Final = 8_192
-_FREE_WORK: Final = 8 << 20
+_FREE_WORK: Final = 4 << 20
 """Bytes that a question may look at besides some times the size of the debug information."""
 _TYPE_UNITS: Final = (0x02, 0x06)  # DW_UT_type, DW_UT_split_type
 _SPLIT_UNITS: Final = (0x04, 0x05)  # DW_UT_skeleton, DW_UT_split_compile

@@ -8,7 +8,7 @@ import itertools
 import logging
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import time_ns
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -475,8 +475,10 @@ class Bridge:
         binding: Binding,
         stdio: StdioMode,
         collected: CollectedGuest | None,
-    ) -> list[Any]:
+    ) -> Sequence[Any]:
         """Find all imports."""
+        if collected is not None and len(plan.abi) == len(plan.imports):
+            return collected.link.functions()
         natives = self._natives
         externs: list[Any] = []
         missing: list[tuple[str, str]] = []

@@ -73,6 +73,13 @@ class GuestLink:
         """Give the address of the extern of a function that it imports, by its name in the ABI."""
         return self._functions + self._index[name] * self._collector.instances.extern_size
 
+    def functions(self) -> Sequence[int]:
+        """Give the same of all functions that it imports of the ABI, in the module's order."""
+        size = self._collector.instances.extern_size
+        if self._is_first:
+            return range(self._functions, self._functions + len(self._plan.abi) * size, size)
+        return [self.function(name) for name in self._plan.abi]
+
     @property
     def imports(self) -> dict[str, wasmtime.Func]:
         """The functions that it imports, by their name in the ABI."""
@@ -90,7 +97,11 @@ class GuestLink:
             wasmtime.Trap: If its start function traps.
         """
         collector = self._collector
-        return collector.instances.instantiate_guest(collector.context, module, imports)
+        instances, count = collector.instances, len(imports)
+        if self._is_first and count == len(self._plan.abi):
+            # All are ours, and lie there in the module's order.
+            return instances.instantiate_guest(collector.context, module, self._functions, count)
+        return instances.instantiate_with(collector.context, module, imports)
 
     def when_gone(self, function: Callable[[], None]) -> None:
         """Have a function called when the store is gone; see `StoreCollector.when_gone`."""

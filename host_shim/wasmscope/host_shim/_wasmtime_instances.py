@@ -176,7 +176,7 @@ class Instances:
         # What it calls through the table is still a null.
         _expect("a trap", type(self.call(context, func, values, 1)), wasmtime.Trap)
         self.set_table(context, table, 0, first + offset)
-        later = self.instantiate_guest(context, wasmtime.Module(engine, _PROBE_LATER), [func - offset])
+        later = self.instantiate_guest(context, wasmtime.Module(engine, _PROBE_LATER), func - offset, 1)
         _expect("an instance that is being made", seen, [True, 2])
         memory = self.exported_memory(context, later, "memory")
         handles = (first + 5 * size + offset, ctypes.addressof(memory._memory))
@@ -267,17 +267,13 @@ class Instances:
         error = self._new(context, module.ptr(), imports, count, ctypes.addressof(to), ctypes.addressof(trap))
         return self._failure(error, trap.value) if error or trap.value else None
 
-    def instantiate_guest(self, context: int, module: wasmtime.Module, imports: Sequence[Any]) -> wasmtime.Instance:
-        """Make an instance of the application's, as `wasmtime.Instance` does.
+    def instantiate_with(self, context: int, module: wasmtime.Module, imports: Sequence[Any]) -> wasmtime.Instance:
+        """Make an instance as `instantiate_guest` does.
 
         Args:
             context: The store's.
             module: The module.
             imports: What it imports: items of wasmtime-py, or addresses of externs.
-
-        Raises:
-            wasmtime.WasmtimeError: If it cannot be made.
-            wasmtime.Trap: If its start function traps. What a host function raised comes as it is.
         """
         items, first = self.externs(len(imports))
         size = self.extern_size
@@ -286,10 +282,25 @@ class Instances:
                 ctypes.memmove(first + index * size, item, size)
             else:
                 items[index] = item._as_extern()
+        return self.instantiate_guest(context, module, first, len(imports))
+
+    def instantiate_guest(self, context: int, module: wasmtime.Module, imports: int, count: int) -> wasmtime.Instance:
+        """Make an instance of the application's, as `wasmtime.Instance` does.
+
+        Args:
+            context: The store's.
+            module: The module.
+            imports: Address of the first of as many externs as it imports.
+            count: How many that are.
+
+        Raises:
+            wasmtime.WasmtimeError: If it cannot be made.
+            wasmtime.Trap: If its start function traps. What a host function raised comes as it is.
+        """
         instance = self._instance_t()
         trap = ctypes.c_void_p()
         error = self._new_guest(
-            context, module.ptr(), first, len(imports), ctypes.addressof(instance), ctypes.addressof(trap)
+            context, module.ptr(), imports, count, ctypes.addressof(instance), ctypes.addressof(trap)
         )
         if error or trap.value:
             self._native.raise_failure(self._failure(error, trap.value))
