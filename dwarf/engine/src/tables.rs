@@ -9,20 +9,53 @@ use crate::base::{Map, Mixer};
 /// Numbers rows that are equal with the same number.
 pub struct Table<const WIDTH: usize> {
     pub rows: Vec<[u32; WIDTH]>,
-    numbers: Map<[u32; WIDTH], u32>,
+    /// Numbers of rows, each near the place that its hash tells; 0: free. At least half of them are.
+    slots: Vec<u32>,
 }
 
 impl<const WIDTH: usize> Table<WIDTH> {
     fn new() -> Self {
-        Self { rows: vec![[0; WIDTH]], numbers: Map::default() }
+        Self { rows: vec![[0; WIDTH]], slots: vec![0; 64] }
     }
 
     pub fn number(&mut self, row: [u32; WIDTH]) -> u32 {
-        let rows = &mut self.rows;
-        *self.numbers.entry(row).or_insert_with(|| {
-            rows.push(row);
-            rows.len() as u32 - 1
-        })
+        let mut at = self.place(&row);
+        loop {
+            match self.slots[at] {
+                0 => break,
+                known if self.rows[known as usize] == row => return known,
+                _ => at = (at + 1) & (self.slots.len() - 1),
+            }
+        }
+        let number = self.rows.len() as u32;
+        self.rows.push(row);
+        self.slots[at] = number;
+        if 2 * self.rows.len() > self.slots.len() {
+            self.grow();
+        }
+        number
+    }
+
+    fn place(&self, row: &[u32; WIDTH]) -> usize {
+        let mut mixer = Mixer::default();
+        for &word in row {
+            mixer.write_u32(word);
+        }
+        // The upper bits are the better mixed ones.
+        (mixer.finish() >> 32) as usize & (self.slots.len() - 1)
+    }
+
+    fn grow(&mut self) {
+        let size = 2 * self.slots.len();
+        self.slots = Vec::new();
+        self.slots = vec![0; size];
+        for number in 1..self.rows.len() {
+            let mut at = self.place(&self.rows[number]);
+            while self.slots[at] != 0 {
+                at = (at + 1) & (size - 1);
+            }
+            self.slots[at] = number as u32;
+        }
     }
 }
 
