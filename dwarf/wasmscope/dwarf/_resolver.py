@@ -68,7 +68,6 @@ class Resolver:
         self._names_file = names
         if names is not None:
             self.names.add(names.names().functions)
-            self._plain.clear()
         return info
 
     @cached_property
@@ -97,6 +96,7 @@ class Resolver:
             if code is None and _NO_CODE not in self.notes:
                 self.notes.append(_NO_CODE)
             return [Place(a, None, *self._nowhere(a)) for a in addresses]
+        _ = self.info  # which may have names, too
         base, starts, ends, first = code.offset, bodies.starts, bodies.ends, bodies.first_function
         count = len(starts)
         func, by_code = AddressKind.FUNC, AddressKind.CODE

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.dwarf import binary
 from tests.support.symbolized import FIXTURES, all_addresses, source_line, trap_frames
 from tests.unit.dwarf.maps import source_map
 from tests.unit.wasm.encoding import custom, leb, name
@@ -250,6 +251,8 @@ class TestSources:
         shutil.copy(C / "no-names.wasm", tmp_path / "app.wasm")
         shutil.copy(C / "no-dwarf.wasm", tmp_path / "app.debug.wasm")
         with Symbolizer(tmp_path / "app.wasm") as symbolizer:
+            (import_,) = symbolizer.symbolize([Address(AddressKind.FUNC, 0, 0)])
+            assert import_.frames[0].function == "host_note"
             names = {frame.function for place in everywhere(symbolizer) for frame in place.frames}
 
         assert {"area", "depth_of", "run"} < names
@@ -271,6 +274,22 @@ class TestRefused:
         assert all(frame.line is None for place in places for frame in place.frames)
         assert not origins(places) & {Origin.DWARF, Origin.DEBUG_FILE}
         assert len(notes) == 1 and notes[0].startswith("the DWARF in the module is not used: it ")
+
+    def test_stale_lines_alone(self, tmp_path: Path) -> None:
+        """Without its split parts DWARF has lines and no functions; lines that do not fit the code are not used."""
+        code = binary.read(C / "O2-dwarf5.wasm")
+        debug = binary.read(C / "O1-split5.wasm")
+        is_debug = [(section.name or "").startswith(".debug_") for section in code]
+        binary.write(
+            tmp_path / "app.wasm",
+            [
+                *(section for section, is_out in zip(code, is_debug, strict=True) if not is_out),
+                *(section for section in debug if (section.name or "").startswith(".debug_")),
+            ],
+        )
+        with Symbolizer(tmp_path / "app.wasm") as symbolizer:
+            assert origins(everywhere(symbolizer)) == {Origin.NAMES}
+            assert "it describes no function of this module" in symbolizer.notes[-1]
 
     def test_a_fresh_file_for_a_stale_module(self, tmp_path: Path) -> None:
         """Where the module's own DWARF is stale, a debug file that fits speaks."""
