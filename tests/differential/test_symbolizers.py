@@ -240,7 +240,7 @@ class TestWithoutDwarf:
 
     @pytest.mark.parametrize("name", ["c/no-dwarf", "cpp/no-dwarf", "rust/no-dwarf", *STALE])
     def test_names_only(self, name: str) -> None:
-        """Each address has its function, by name if it has one, and no line; llvm-symbolizer tells wrong lines of stale."""
+        """Each address has its function, by name if there is one, and no line; LLVM tells wrong lines of stale ones."""
         path = module_path(name)
         code = Code.read(path)
         offsets = [offset for body in code.bodies for offset in range(body.start, body.end)]
