@@ -48,9 +48,22 @@ FRESH = (
     "rust/release-dwarf5",
     "rust/release-v0",
     "rust/small",
+    "variables/c-dwarf4",
+    "variables/c-dwarf5",
+    "variables/c-memory64",
+    "variables/cpp-dwarf4",
+    "variables/cpp-dwarf5",
     "zig/Debug",
     "zig/ReleaseSafe",
     "zig/ReleaseSmall",
+)
+
+# The debug information describes other code, or none; the name section is right, where there is one.
+STALE = (
+    "derived/dwarf-of-another-build",
+    "derived/native-wasm-opt-without-g",
+    "derived/npm-wasm-opt",
+    "derived/npm-wasm-opt-cpp",
 )
 
 
@@ -73,6 +86,10 @@ ELSEWHERE = (
     Elsewhere("derived/tombstones-in-lists", "cpp/O2-dwarf4"),
     Elsewhere("derived/unordered-sequences", "c/O1-dwarf4"),
 )
+
+
+# Their debug information is broken or about other code: what others say of them is no measure.
+BROKEN = ("derived/cut-", "derived/truncated-", "derived/without-", *STALE)
 
 
 def module_path(name: str) -> Path:
@@ -216,6 +233,42 @@ class TestComponent:
             differ["line" if theirs[0].line else "no line"] += 1
         assert differ["line"] > 200
         assert 0 < differ["no line"] < 100
+
+
+class TestWithoutDwarf:
+    """Modules that have no debug information, or that of other code."""
+
+    @pytest.mark.parametrize("name", ["c/no-dwarf", "cpp/no-dwarf", "rust/no-dwarf", *STALE])
+    def test_names_only(self, name: str) -> None:
+        """Each address has its function, by name if there is one, and no line; LLVM tells wrong lines of stale ones."""
+        path = module_path(name)
+        code = Code.read(path)
+        offsets = [offset for body in code.bodies for offset in range(body.start, body.end)]
+        indices = [body.function for body in code.bodies for _ in range(body.start, body.end)]
+        for index, place in zip(indices, our_places(path, offsets), strict=True):
+            (frame,) = place.frames
+            symbol = code.names.get(index) or next((name for name, at in code.exports.items() if at == index), None)
+            assert (frame.linkage_name or frame.function, frame.function_index) == (symbol, index)
+            assert (frame.file, frame.line) == (None, None)
+        lines = sum(bool(frames and frames[0].line) for frames in oracles.llvm_symbolizer(path, offsets))
+        assert (lines > 0.1 * len(offsets)) == (name in STALE and "without-g" not in name)
+
+
+class TestAll:
+    """The fixtures."""
+
+    def test_each_is_compared(self) -> None:
+        """Each module among the fixtures that has DWARF is in one of the lists here."""
+        root = dwarf_fixture(".")
+        with_dwarf = {
+            path.relative_to(root).with_suffix("").as_posix()
+            for path in root.glob("*/*.wasm")
+            if b".debug_info" in path.read_bytes()
+        }
+        listed = {*FRESH, *(case.module for case in ELSEWHERE), *(case.sound for case in ELSEWHERE)}
+        # Without code, as debug files: those are used above. The components are compared on their own.
+        listed |= {"c/O1-build-id-debug-only", "derived/external.debug", "component/component", "component/nested"}
+        assert {name for name in with_dwarf - listed if not name.startswith(BROKEN)} == set()
 
 
 class TestWhy:

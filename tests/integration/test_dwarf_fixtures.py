@@ -38,7 +38,7 @@ def call(module: str, export: str, *arguments: int) -> object:
     i32, i64, f64 = wasmtime.ValType.i32(), wasmtime.ValType.i64(), wasmtime.ValType.f64()
     linker.define_func("host", "note", wasmtime.FuncType([i32, f64], []), lambda *_: None)
     linker.define_func("host", "now", wasmtime.FuncType([], [i64]), lambda: 0)
-    instance = linker.instantiate(store, wasmtime.Module.from_file(engine(), str(dwarf_fixture(f"{module}.wasm"))))
+    instance = linker.instantiate(store, wasmtime.Module(engine(), dwarf_fixture(f"{module}.wasm").read_bytes()))
     function = instance.exports(store)[export]
     assert isinstance(function, wasmtime.Func)
     return function(store, *arguments)

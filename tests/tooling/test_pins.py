@@ -10,7 +10,9 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PINS = REPOSITORY / "requirements"
-RUN, TEST, LINT, GO, NODE = FILES = tuple(PINS / f"{name}.txt" for name in ("run", "test", "lint", "go", "node"))
+RUN, TEST, LINT, GO, NODE, ZIG = FILES = tuple(
+    PINS / f"{name}.txt" for name in ("run", "test", "lint", "go", "node", "zig")
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,7 @@ class TestPins:
         assert direct(groups["lint"]) <= pins(LINT).keys()
         assert direct(groups["go"]) == pins(GO).keys()
         assert direct(groups["node"]) == pins(NODE).keys()
+        assert direct(groups["zig"]) == pins(ZIG).keys()
 
     def test_only_the_public_index(self) -> None:
         """No file names a mirror or a private index."""

@@ -90,12 +90,13 @@ class Bulk:
             numbers = answers.ids
             if with_names:
                 self._judge()
-            doubtful = self._doubtful if with_names else ()
-            if not doubtful and 0 not in numbers:
-                return numbers
             found = list(numbers)
-            nobody = [i for i, number in enumerate(numbers) if not number]
-            unsure = [i for i, number in enumerate(numbers) if number in doubtful] if doubtful else []
+            doubtful = self._doubtful if with_names else ()
+            is_unsure = bool(doubtful) and not self._doubtful.isdisjoint(found)
+            if not is_unsure and 0 not in found:
+                return numbers
+            nobody = [i for i, number in enumerate(found) if not number]
+            unsure = [i for i, number in enumerate(found) if number in doubtful] if is_unsure else []
             for at, ask in ((nobody, self._named), (unsure, self._resolved)):
                 for i, number in zip(at, ask(kind, [offsets[i] for i in at]), strict=True):
                     found[i] = number

@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 import zlib
+from time import time
 from typing import Final
 
 __all__ = ["EngineCache"]
@@ -17,7 +18,8 @@ _NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAITING: Final = getattr(os, "O_NONBLOCK", 0)
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _HAS_DESCRIPTORS: Final = os.open in os.supports_dir_fd
-_MOST_FILES: Final = 8
+_MOST_FILES: Final = 16
+_SECONDS_A_DAY: Final = 86_400
 _MOST_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -75,14 +77,17 @@ class EngineCache:
                 found = os.fstat(file)
                 if not stat.S_ISREG(found.st_mode) or not _is_ours(found) or found.st_size > _MOST_BYTES:
                     return None
-                data = os.read(file, found.st_size)
+                checksum = os.read(file, _CHECKSUM_BYTES)
+                compiled = os.read(file, found.st_size)
+                if time() - found.st_mtime > _SECONDS_A_DAY:
+                    # So that what is used is not the oldest.
+                    os.utime(file)
             finally:
                 os.close(file)
         except OSError:
             return None
         finally:
             folder.close()
-        checksum, compiled = data[:_CHECKSUM_BYTES], data[_CHECKSUM_BYTES:]
         # A disk's fault, not an enemy's: who can write here has no need to forge anything.
         return compiled if compiled and checksum == _checksum(compiled) else None
 

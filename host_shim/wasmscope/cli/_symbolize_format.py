@@ -165,7 +165,8 @@ class BulkFormat:
         least = min(numbers, default=0)
         if least < 0:
             others.extend(map(self._other, range(-len(others), least - 1, -1)))
-            shown = [engines[number] if number >= 0 else others[-number] for number in numbers]
+            # Negative numbers count from the end, where the others are, the first one last.
+            shown = list(map([*engines, *others[:0:-1]].__getitem__, numbers))
         else:
             shown = list(map(engines.__getitem__, numbers))
         if options.addresses:

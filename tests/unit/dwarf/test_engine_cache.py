@@ -89,13 +89,21 @@ class TestFiles:
         (folder / ".left.cwasm.1.2").write_bytes(b"half")
         for age, name in ((200, "first.cwasm"), (300, ".left.cwasm.1.2")):
             os.utime(folder / name, (age, age))
-        for number in range(20):
+        for number in range(40):
             cache.save(f"k{number}", b"x")
             os.utime(folder / f"k{number}.cwasm", (1000 + number, 1000 + number))
         names = {file.name for file in folder.iterdir()}
-        assert len(names) == 8
-        assert {"k19.cwasm", "k18.cwasm"} <= names
+        assert len(names) == 16
+        assert {"k39.cwasm", "k25.cwasm"} <= names
         assert not names & {"first.cwasm", ".left.cwasm.1.2"}
+
+    def test_used_files_stay(self, folder: Path) -> None:
+        """A file that is used does not become the oldest."""
+        cache = EngineCache(str(folder))
+        cache.save("k", b"native code")
+        os.utime(folder / "k.cwasm", (1000, 1000))
+        assert cache.load("k") == b"native code"
+        assert (folder / "k.cwasm").stat().st_mtime > 1000
 
     def test_deleted(self, folder: Path) -> None:
         """The folder can be deleted at any time."""
