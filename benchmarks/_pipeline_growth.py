@@ -16,7 +16,7 @@ from _subjects import Providers
 from _timing import time_together
 
 from wasmscope.host_shim import GuestInstance, Limits
-from wasmscope.host_shim._collector import Collectors
+from wasmscope.host_shim._collector import Collectors, StoreCollector
 from wasmscope.host_shim._control import CollectorSettings
 from wasmscope.host_shim._plan import plan_imports
 from wasmscope.host_shim._wasmtime_ffi import Native
@@ -62,6 +62,10 @@ class _Bare:
             store.close()
 
 
+def _nothing(_collector: StoreCollector, _op: int, _number: int) -> int:
+    return 0
+
+
 class _Linked:
     """The same guest in a store with a collector that it is linked to, and nothing else of a bridge."""
 
@@ -70,7 +74,7 @@ class _Linked:
         native = Native.load()
         assert native is not None
         self._collectors = Collectors(
-            native, Limits(), CollectorSettings(), host=lambda *_: 0, closing=lambda _collector: None
+            native, Limits(), CollectorSettings(), host=_nothing, closing=lambda _collector: None
         )
         self._plan = plan_imports(ours.module, "bench")
         self._guest = ours.instance._runner.guest
