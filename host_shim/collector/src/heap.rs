@@ -191,7 +191,8 @@ fn grow(order: u32) -> bool {
             new_end = block + size;
         }
     }
-    new_end = (new_end + (1 << PAGE) - 1) >> PAGE << PAGE;
+    // A multiple of the step: blocks are aligned to their size, and between uneven ends large ones do not fit.
+    new_end = (new_end + u64::from(STEP) - 1) & !u64::from(STEP - 1);
     if new_end > 0xffff_0000 {
         return false;
     }
