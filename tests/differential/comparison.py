@@ -28,6 +28,7 @@ class Why(Enum):
     LINE_0 = "the compiler gave no line here. We give the nearest line of the same function or call; others line 0"
     NO_ROW_YET = "the function's first bytes, before its line table begins. We give its first line; others none"
     TWO_UNITS = "two units have this function, or claim to. We take the line table that tells of all of it"
+    URL_PATH = "it puts a folder before a path like wasisdk://v30.0/…, which is absolute; LLVM and we do not"
     NO_DWARF = "no debug information describes this function. We give its name from the name section; others nothing"
     LINKER_NAME = "of a function that is not inlined, it tells the name that the linker has, and we that of the source"
     EXPORT = "of a function that is exported, it tells the name of the export"
@@ -258,6 +259,11 @@ class Comparison:
 
     def location_reasons(self, offset: int, body: Body, ours: Sequence[Frame], theirs: Frames) -> set[Why]:
         """Compare the files, lines and columns."""
+        if any(is_url_joined(ours_at(a), theirs_at(b)) for a, b in zip(ours, theirs, strict=True)):
+            expect(self.oracle is not Oracle.LLVM, "a path put before a URL")
+            pairs = zip(ours, theirs, strict=True)
+            theirs = [b._replace(file=a.file) if is_url_joined(ours_at(a), theirs_at(b)) else b for a, b in pairs]
+            return self.location_reasons(offset, body, ours, theirs) | {Why.URL_PATH}
         for our_frame, their_frame in zip(ours[1:], theirs[1:], strict=True):
             expect(ours_at(our_frame) == theirs_at(their_frame), "another call site")
         rows = self.lines.rows(offset, body.start)
@@ -343,6 +349,13 @@ def ours_at(frame: Frame) -> Location:
 def theirs_at(frame: OracleFrame) -> Location:
     """Where the other's is; 0 is unknown."""
     return frame.file, frame.line or None, frame.column or None
+
+
+def is_url_joined(ours: Location, theirs: Location) -> bool:
+    """Whether a file differs in nothing but a folder that stands before a path which is a URL."""
+    return bool(
+        ours[0] and theirs[0] and "://" in ours[0] and ours[0] != theirs[0] and theirs[0].endswith("/" + ours[0])
+    )
 
 
 def of_row(row: LineRow) -> Location:

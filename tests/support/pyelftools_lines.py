@@ -158,7 +158,7 @@ def _sequences(program: Any, folder: str, mask: int) -> list[list[LineRow]]:
     if not is_5:
         folders.insert(0, folder)
     files = [
-        join(folder, folders[entry.dir_index] if entry.dir_index < len(folders) else "", _text(entry.name))
+        _join(folder, folders[entry.dir_index] if entry.dir_index < len(folders) else "", _text(entry.name))
         for entry in program["file_entry"]
     ]
     first = 0 if is_5 else 1
@@ -175,6 +175,12 @@ def _sequences(program: Any, folder: str, mask: int) -> list[list[LineRow]]:
             found.append(rows)
             rows = []
     return found
+
+
+def _join(*parts: str) -> str:
+    """Join paths, of which one may be absolute: also in the way of ``wasisdk://v30.0/…``."""
+    last = max((number for number, part in enumerate(parts) if "://" in part), default=0)
+    return join(*parts[last:])
 
 
 def _text(value: bytes | str) -> str:

@@ -178,7 +178,10 @@ const LONGEST_PATH: usize = 8192;
 fn join(path: &mut Vec<u8>, next: &[u8]) {
     let next = &next[..next.len().min(LONGEST_PATH)];
     let has_drive = next.len() > 2 && next[1] == b':' && matches!(next[2], b'\\' | b'/');
-    if has_drive || next.first().is_some_and(|&byte| byte == b'/' || byte == b'\\') {
+    // Builds in a sandbox map their folders to wasisdk://v30.0 and the like.
+    let scheme = next.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let has_scheme = scheme > 1 && next[scheme..].starts_with(b"://");
+    if has_drive || has_scheme || next.first().is_some_and(|&byte| byte == b'/' || byte == b'\\') {
         path.clear();
     } else if !path.is_empty() && !next.is_empty() && !matches!(path.last(), Some(b'/' | b'\\')) {
         let is_windows = path.get(1) == Some(&b':') && path.contains(&b'\\') || path.starts_with(b"\\");
