@@ -95,13 +95,13 @@ class LeanRuntime:
         Raises:
             RuntimeUnavailableError: If the library is not there, or lacks a function.
         """
+        self._frees: list[Callable[[], object]] = []
         path = _find_library()
         try:
             self._dll: Any = ctypes.CDLL(path)
             self._bind()
         except (OSError, AttributeError) as error:
             raise RuntimeUnavailableError(f"{path}: {error}") from None
-        self._frees: list[Callable[[], object]] = []
         try:
             self._start(code, memory_bytes, cache, path)
         except BaseException:
@@ -229,6 +229,10 @@ class LeanRuntime:
         """Free everything."""
         while self._frees:
             self._frees.pop()()
+
+    def __del__(self) -> None:
+        # Python knows nothing of this memory, and cannot free it.
+        self.close()
 
 
 class _Bytes(ctypes.Structure):

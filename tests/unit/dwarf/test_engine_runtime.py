@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -137,6 +138,18 @@ def test_equal_answers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with engine:
             found.append((list(engine.lookup(offsets)), engine.functions(), engine.units(), engine.rows(0, 1 << 31)))
     assert found[0] == found[1]
+
+
+def test_forgotten_engine() -> None:
+    """An engine that nobody closed and nobody has any more gives its memory back."""
+    engine = Engine(small(), body_starts=[3], body_ends=[20])
+    runtime = engine._runtime
+    assert isinstance(runtime, LeanRuntime)
+    frees = runtime._frees
+    assert len(frees) == 3
+    del engine, runtime
+    gc.collect()
+    assert frees == []
 
 
 class TestChoice:
