@@ -133,6 +133,20 @@ class TestShapes:
         lines = (FIXTURES / "c" / "shapes.c").read_text().splitlines()
         assert out.splitlines() == ["/src/c/shapes.c:8", f"7  : {lines[6]}", f"8 >: {lines[7]}", f"9  : {lines[8]}"]
 
+    def test_carried_source(self, tmp_path: Path) -> None:
+        """With --source lines come from the source map, if it carries the file and this machine does not have it."""
+        module = FIXTURES / "assemblyscript" / "release.wasm"
+        carried = json.loads(module.with_name("release.wasm.map").read_bytes())
+        text = (FIXTURES / "assemblyscript" / "shapes.ts").read_text()
+        carried["sourcesContent"] = [text if name.endswith("shapes.ts") else None for name in carried["sources"]]
+        (tmp_path / "map").write_text(json.dumps(carried))
+
+        out = answers("-e", module, "--source-map", tmp_path / "map", "--source", "0", "0x180")
+
+        place, line = out.splitlines()
+        number = int(place.removeprefix("/src/assemblyscript/shapes.ts:"))
+        assert line == f"{number} >: {text.splitlines()[number - 1]}"
+
 
 class TestInput:
     def test_lines(self) -> None:

@@ -69,7 +69,7 @@ class TestMutations:
                 debug[section] = bytes(data)
                 started = time.process_time()
                 worse += read_all(module, debug) < complete
-                assert time.process_time() - started < 10
+                assert time.process_time() - started < 60
         # Some change is noticed, or the mutations reach nothing.
         assert worse
 

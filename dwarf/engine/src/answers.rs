@@ -110,10 +110,13 @@ struct Body {
 }
 
 impl Body {
-    fn new(described: Described, body: u32, debug: &Debug, ledger: &Ledger) -> Self {
+    fn new(mut described: Described, body: u32, debug: &Debug, ledger: &Ledger) -> Self {
         let count = described.scopes.all.len();
         let (starts, places) =
             if described.unit.is_some() { divide(&described, body, debug, ledger) } else { Default::default() };
+        // The places say all that these did.
+        described.scopes.starts = Vec::new();
+        described.scopes.owners = Vec::new();
         Self {
             starts,
             places,
@@ -222,8 +225,14 @@ fn divide(described: &Described, body: u32, debug: &Debug, ledger: &Ledger) -> (
         let next_owner = scopes.starts.get(owner).copied().unwrap_or(NONE);
         address = next_row.min(next_owner);
     }
+    // Many rows say what the row before them says: what was reserved for them is given back.
+    starts.shrink_to_fit();
+    places.shrink_to_fit();
     (starts, places)
 }
+
+/// So many rows are looked at for a line of the same scope.
+const MOST_AHEAD: usize = 64;
 
 /// Finds a line where the row has none: compilers write line 0 for code that they made up or merged.
 struct Nearest<'a> {
@@ -261,10 +270,25 @@ impl<'a> Nearest<'a> {
         if self.seen[scope as usize] != UNKNOWN {
             return self.seen[scope as usize];
         }
+        if let Some(found) = self.ahead(count, scope) {
+            self.seen[scope as usize] = found;
+            return found;
+        }
         if self.any != UNKNOWN {
             return self.any;
         }
         rows[count..].iter().find(|row| row.line != 0).map_or(Location::of(row), Location::of)
+    }
+
+    /// The first line of a scope that the rows from one on have.
+    fn ahead(&self, count: usize, scope: u32) -> Option<Location> {
+        let scopes = &self.described.scopes;
+        self.described.rows[count..].iter().take(MOST_AHEAD).filter(|row| row.line != 0 && !row.is_end).find_map(
+            |row| {
+                let owner = scopes.starts.partition_point(|&start| start <= row.address);
+                (owner != 0 && scopes.owners[owner - 1] == scope).then(|| Location::of(row))
+            },
+        )
     }
 
     fn remember(&mut self, mut scope: u32, mut location: Location) {

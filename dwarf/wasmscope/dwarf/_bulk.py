@@ -123,16 +123,14 @@ class Bulk:
         words = self._tables._chains
         return zip(words[2 * first :: 2], words[2 * first + 1 :: 2], strict=True)
 
-    def frames(self, first: int) -> Iterable[tuple[int, int, int, int]]:
-        """Give for the engine's frames, from one on, the numbers of `function` and `text` of the file, line and column.
+    def frame_numbers(self, frame: int) -> Sequence[int]:
+        """Give of one of the engine's frames the numbers of `function`, and of `text` of the file; line, and column.
 
         Line and column are 0 where they are not known.
         """
-        if self._tables is None:
-            return ()
-        words = self._tables._frames
-        at = _FRAME_WORDS * first
-        return zip(*(words[at + part :: _FRAME_WORDS] for part in range(4)), strict=True)
+        assert self._tables is not None
+        at = _FRAME_WORDS * frame
+        return self._tables._frames[at : at + 4]
 
     def text(self, number: int) -> str | None:
         """Give a text of the engine; None for 0."""

@@ -112,13 +112,17 @@ class DebugInfo:
         from wasmscope.dwarf._engine import Engine
 
         starts, ends = self.bodies()
-        return Engine(
+        engine = Engine(
             _debug_sections(self.container),
             body_starts=starts,
             body_ends=ends,
             split=[_debug_sections(part) for part in self._split],
             limits=self._limits,
         )
+        # The engine has a copy of what it needs; of a large module that is most of what takes memory here.
+        for each in (self._module, self.container, *self._split):
+            each.release_pages()
+        return engine
 
     def bodies(self) -> tuple[array[int], array[int]]:
         """Give where the functions' bodies start and end, as offsets in the code section's contents.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wasmscope.wasm._cursor import Cursor
-from wasmscope.wasm._file import close_data, open_data
+from wasmscope.wasm._file import close_data, open_data, release_pages
 from wasmscope.wasm._section import CUSTOM, Section, read_sections
 
 if TYPE_CHECKING:
@@ -96,6 +96,11 @@ class Binary:
             if self._is_ours:
                 close_data(self._data)
             self._data = b""
+
+    def release_pages(self) -> None:
+        """Give back the memory that holds what has been read of a mapped file. It comes back when it is read again."""
+        if self._bytes is not None:
+            release_pages(self._data)
 
     def __enter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Data: TypeAlias = bytes | bytearray | memoryview | mmap
     """What a module can be read from."""
 
-__all__ = ["close_data", "open_data"]
+__all__ = ["close_data", "open_data", "release_pages"]
 
 _MAPPED_FROM: Final = 1 << 20
 """Smaller files are read: that takes as long as to map them, and they may be written over while they are looked at."""
@@ -49,6 +49,20 @@ def open_data(path: str | os.PathLike[str]) -> bytes | mmap:
     if len(data) > _MOST_READ:
         raise ModuleFormatError("more than 1 GiB comes out of it; is this the right file?")
     return data
+
+
+def release_pages(data: Data) -> None:
+    """Have the system take back the pages of a mapped file; they are in its cache all the same.
+
+    Args:
+        data: What `open_data` gave, or anything else: nothing happens then.
+    """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        import mmap
+
+        # Not everywhere.
+        if hasattr(mmap, "MADV_DONTNEED"):
+            data.madvise(mmap.MADV_DONTNEED)
 
 
 def close_data(data: Data) -> None:

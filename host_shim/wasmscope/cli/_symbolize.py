@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["symbolize"]
 
 _CHUNK_BYTES: Final = 1 << 20
+# The answers to addresses are twenty times as long.
+_ADDRESS_BYTES: Final = 1 << 16
 _MAGIC: Final = b"\0asm"
 _MAX_DUMP_BYTES: Final = 1 << 30
 _DUMP_HEAD_BYTES: Final = 19
@@ -69,7 +71,7 @@ class _Run:
     def __init__(self, options: SymbolizeOptions, modules: Modules) -> None:
         self._options = options
         self._modules = modules
-        source = _source(options)
+        source = _source(options, modules)
         self._format = AnswerFormat(options, source)
         self._json = JsonFormat(source) if options.json else None
         self._bulk: BulkFormat | None = None
@@ -140,7 +142,7 @@ class _Run:
         """Answer addresses one a line; those that have come are answered before more are waited for."""
         module = self._modules.only()
         rest = b""
-        chunk = head or os.read(file, _CHUNK_BYTES)
+        chunk = head or os.read(file, _ADDRESS_BYTES)
         while chunk:
             lines, mark, after = chunk.rpartition(b"\n")
             if mark:
@@ -150,7 +152,7 @@ class _Run:
                 rest += after
                 if len(rest) > _CHUNK_BYTES:
                     raise CommandError("a line of a megabyte is no address; is this text?", exit_code=USAGE)
-            chunk = os.read(file, _CHUNK_BYTES)
+            chunk = os.read(file, _ADDRESS_BYTES)
         if rest:
             _write(self._lines(module, [rest]))
 
@@ -190,7 +192,7 @@ class _Run:
             offsets = [int(line, 16) for line in lines]
         except ValueError:
             return None
-        out = self._bulk.answers(kind, offsets).encode("utf-8", "backslashreplace")
+        out = self._bulk.answers(kind, offsets)
         module.tell_notes()
         return out
 
@@ -249,7 +251,7 @@ def _is_dump(path: str) -> bool:
     return head.startswith(b"\0asm\1\0\0\0\0") and b"\4core" in head
 
 
-def _source(options: SymbolizeOptions) -> Source | None:
+def _source(options: SymbolizeOptions, modules: Modules) -> Source | None:
     count = options.source_lines
     if count is None:
         return None
@@ -258,7 +260,13 @@ def _source(options: SymbolizeOptions) -> Source | None:
     sources = Sources([PathMap(before, after) for before, after in options.moved_paths])
 
     def lines(file: str, line: int) -> Sequence[tuple[int, str]]:
-        return [(each.number, each.text) for each in sources.lines(file, line, around=count)]
+        found = sources.lines(file, line, around=count)
+        if not found:
+            # A source map may carry the file.
+            texts = (module.symbolizer.source_text(file) for module in modules.all)
+            carried = next((text for text in texts if text is not None), None)
+            found = () if carried is None else sources.lines(file, line, around=count, content=carried)
+        return [(each.number, each.text) for each in found]
 
     return lines
 

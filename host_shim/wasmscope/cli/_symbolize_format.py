@@ -142,22 +142,20 @@ class BulkFormat:
         self._show = show
         self._bulk = bulk
         # By number: answers with numbers of the engine, and the others, which have negative numbers.
-        self._engines: list[str] = []
-        self._others: list[str] = [""]
-        # By the engine's numbers: frames, files and functions.
-        self._frames: list[str] = []
-        self._files: dict[int, str] = {}
-        self._functions: dict[int, str] = {}
+        self._engines: list[bytes] = []
+        self._others: list[bytes] = [b""]
+        # By the engine's numbers: files and functions.
+        self._files: dict[int, bytes] = {}
+        self._functions: dict[int, bytes] = {}
         self._epoch = -1
 
-    def answers(self, kind: AddressKind, offsets: Sequence[int]) -> str:
-        """Give the answers to addresses of one kind."""
+    def answers(self, kind: AddressKind, offsets: Sequence[int]) -> bytes:
+        """Give the answers to addresses of one kind, in UTF-8."""
         options, bulk = self._options, self._bulk
         numbers = bulk.numbers(kind, offsets, with_names=options.functions)
         if bulk.epoch != self._epoch:
             self._epoch = bulk.epoch
             self._engines.clear()
-            self._frames.clear()
             self._files.clear()
             self._functions.clear()
         self._write_new()
@@ -170,46 +168,59 @@ class BulkFormat:
         else:
             shown = list(map(engines.__getitem__, numbers))
         if options.addresses:
-            end = ": " if options.pretty else "\n"
-            shown = [f"0x{offset:08x}{end}{answer}" for offset, answer in zip(offsets, shown, strict=True)]
-        return "".join(shown)
+            shape = b"0x%08x: %b" if options.pretty else b"0x%08x\n%b"
+            shown = [shape % pair for pair in zip(offsets, shown, strict=True)]
+        return b"".join(shown)
 
     def _write_new(self) -> None:
         """Write what the engine has answered for the first time."""
-        options, bulk, show = self._options, self._bulk, self._show
-        frames, files, functions = self._frames, self._files, self._functions
-        end = " at " if options.pretty else "\n"
-        for function, file, line, column in bulk.frames(len(frames)):
-            place = files.get(file)
-            if place is None:
-                text = bulk.text(file)
-                place = files[file] = "??:?" if text is None else f"{show.file(text)}:"
-            if file:
-                place = f"{place}{line or '?'}:{column}" if options.columns and line else f"{place}{line or '?'}"
-            if options.functions:
-                name = functions.get(function)
-                if name is None:
-                    written, linked = bulk.function(function)
-                    name = written if options.demangle else linked or written
-                    name = functions[function] = ("??" if name is None else printable(name)) + end
-                place = f"{name}{place}"
-            frames.append(f"{place}\n")
-        engines = self._engines
+        options, bulk, engines = self._options, self._bulk, self._engines
         if not engines:
-            engines.append(show.answer(()))
-        if options.inlines:
-            prefix = " (inlined by) " if options.pretty else ""
-            # What is around a frame has a smaller number.
-            for frame, outer in bulk.chains(len(engines)):
-                engines.append(f"{frames[frame]}{prefix}{engines[outer]}" if outer else frames[frame])
-        else:
-            engines.extend([frames[frame] for frame, _ in bulk.chains(len(engines))])
+            engines.append(_bytes(self._show.answer(())))
+        prefix = b" (inlined by) " if options.pretty else b""
+        # Most answers that share a frame come together; to keep all frames would take as much memory as the answers.
+        frames: dict[int, bytes] = {}
+        # What is around a frame has a smaller number.
+        for frame, outer in bulk.chains(len(engines)):
+            text = frames.get(frame)
+            if text is None:
+                text = frames[frame] = self._frame(*bulk.frame_numbers(frame))
+            engines.append(text + prefix + engines[outer] if outer and options.inlines else text)
 
-    def _other(self, number: int) -> str:
+    def _frame(self, function: int, file: int, line: int, column: int) -> bytes:
+        """Write a frame by the numbers of its function and file; line and column are 0 where they are not known."""
+        options, bulk = self._options, self._bulk
+        place = self._files.get(file)
+        if place is None:
+            text = bulk.text(file)
+            place = self._files[file] = b"??:?" if text is None else _bytes(f"{self._show.file(text)}:")
+        if not file:
+            pass
+        elif not line:
+            place += b"?"
+        elif options.columns:
+            place = b"%b%d:%d" % (place, line, column)
+        else:
+            place = b"%b%d" % (place, line)
+        if not options.functions:
+            return place + b"\n"
+        name = self._functions.get(function)
+        if name is None:
+            written, linked = bulk.function(function)
+            shown = written if options.demangle else linked or written
+            end = " at " if options.pretty else "\n"
+            name = self._functions[function] = _bytes(("??" if shown is None else printable(shown)) + end)
+        return b"%b%b\n" % (name, place)
+
+    def _other(self, number: int) -> bytes:
         frames = [self._bulk.frame_of(number)]
         while number := self._bulk.outer(number):
             frames.append(self._bulk.frame_of(number))
-        return self._show.answer(frames)
+        return _bytes(self._show.answer(frames))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 class JsonFormat:

@@ -119,7 +119,7 @@ class TestStream:
         out = filtered(line, 65536)
 
         assert out.startswith(line)
-        assert process_time() - started < 15
+        assert process_time() - started < 120
 
     def test_endless_line(self) -> None:
         """A line without end is passed on after 64 MiB: memory is bounded."""

@@ -38,7 +38,7 @@ from wasmscope.errors import DebugInfoError
 
 STARTS, ENDS = (3, 1000), (900, 100_000)
 LIMITS = EngineLimits(memory_bytes=200_000_000, work=2_000_000, fuel=2_000_000_000)
-SECONDS = 20
+SECONDS = 120
 
 
 def body(**more: Attribute) -> dict[int, Attribute]:

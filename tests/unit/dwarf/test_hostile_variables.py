@@ -31,7 +31,7 @@ from wasmscope.errors import DebugInfoError
 from wasmscope.wasm import Address, AddressKind, Module
 
 C, CPP, RUST = 0x0C, 0x04, 0x1C
-SECONDS = 20.0
+SECONDS = 120.0
 
 
 def read(debug: Mapping[str, bytes]) -> FunctionVariables:
