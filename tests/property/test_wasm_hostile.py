@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.cpu_time import cpu_seconds
 from tests.unit.wasm.encoding import custom, leb, module, section
 from wasmscope.errors import ModuleFormatError
 from wasmscope.wasm import Component, Module
@@ -70,9 +71,7 @@ HOSTILE: Final[dict[str, tuple[Callable[[int], bytes], Callable[[Module], Any]]]
 
 
 def cost(data: bytes, read: Callable[[Module], Any]) -> float:
-    started = time.process_time()
-    read(Module(data))
-    return time.process_time() - started
+    return cpu_seconds(lambda: read(Module(data)))
 
 
 @pytest.mark.parametrize("what", HOSTILE)

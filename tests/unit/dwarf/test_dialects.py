@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import process_time
 
 import pytest
 
+from tests.support.cpu_time import cpu_seconds
 from wasmscope.dwarf.dialects import DIALECTS, NEEDLES, Match, find, is_detail
 from wasmscope.wasm import Address, AddressKind
 
@@ -253,9 +253,7 @@ class TestProperties:
 
         def cost(size: int) -> float:
             line = unit * (size // len(unit))
-            started = process_time()
-            find(line)
-            return process_time() - started
+            return cpu_seconds(lambda: find(line))
 
         cost(10_000)
         small = min(cost(20_000) for _ in range(3))
