@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["GuestLink"]
 
 _INDEX: Final = {name: index for index, name in enumerate(NAMES)}
-_FIRST: Final = {
-    memory64: {name: first_name(name, memory64=memory64).encode() for name in NAMES} for memory64 in (False, True)
-}
+
+
+@functools.lru_cache(maxsize=256)
+def _first_exports(abi: tuple[str, ...], memory64: bool) -> tuple[tuple[bytes, int], ...]:
+    """Give the collector's exports for what a first guest imports, and how long these names are."""
+    names = [first_name(name, memory64=memory64).encode() for name in abi]
+    return tuple((name, len(name)) for name in names)
 
 
 class GuestLink:
@@ -44,6 +49,7 @@ class GuestLink:
         self.guest = guest
         self.is_bound = False
         self._is_known = False
+        self._memory: wasmtime.Memory | None = None
         self._has_memory = has_memory
         self._base: int | None = None
         instances = collector.instances
@@ -55,7 +61,6 @@ class GuestLink:
         collector.has_guests = True
         # Where the ABI's functions are among the externs: the first, and each of them after it.
         self._functions = self._at(4)
-        self._index = _INDEX
         if self._is_first:
             self._link_first()
         else:
@@ -71,7 +76,8 @@ class GuestLink:
 
     def function(self, name: str) -> int:
         """Give the address of the extern of a function that it imports, by its name in the ABI."""
-        return self._functions + self._index[name] * self._collector.instances.extern_size
+        index = self._plan.abi.index(name) if self._is_first else _INDEX[name]
+        return self._functions + index * self._collector.instances.extern_size
 
     def functions(self) -> Sequence[int]:
         """Give the same of all functions that it imports of the ABI, in the module's order."""
@@ -114,7 +120,10 @@ class GuestLink:
             instance: Its instance.
         """
         name, collector = self._plan.memory_export, self._collector
-        return None if name is None else collector.instances.exported_memory(collector.context, instance, name)
+        if name is None:
+            return None
+        self._memory = collector.instances.exported_memory(collector.context, instance, name.encode(), self._first)
+        return self._memory
 
     def _at(self, index: int) -> int:
         """Give the address of one of the externs."""
@@ -123,9 +132,7 @@ class GuestLink:
     def _link_first(self) -> None:
         """Have the functions that were made for the first guest."""
         collector, plan = self._collector, self._plan
-        self._index = {name: index for index, name in enumerate(plan.abi)}
-        first = _FIRST[plan.memory64]
-        names = [first[name] for name in plan.abi]
+        names = _first_exports(plan.abi, plan.memory64)
         collector.instances.put_exports(collector.context, collector.instance, names, self._functions)
         # What it is made after.
         self._mark = collector.instance if collector.is_new else collector.instantiate(collector.modules.empty, 0, 0)
@@ -167,7 +174,8 @@ class GuestLink:
             if is_at_once and not self.is_bound:
                 self._bind_nothing()
             return
-        self._collector.instances.put_memory(memory, self._at(0))
+        if memory is not self._memory:
+            self._collector.instances.put_memory(memory, self._first)
         self._is_known = True
         if self._memory_base(0) != self._base if self.is_bound else is_at_once:
             self._bind_known()

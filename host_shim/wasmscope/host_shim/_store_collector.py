@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Drained", "StoreCollector"]
 
 # What is got of each instance, in the order of its places.
-_NEEDED: Final = (b"memory", TABLE.encode(), b"wasmscope_begin")
+_NEEDED: Final = tuple((name, len(name)) for name in (b"memory", TABLE.encode(), b"wasmscope_begin"))
 _FAR: Final = 1 << 62
 _BUSY: Final = 1
 _MOST_ARGS: Final = 10

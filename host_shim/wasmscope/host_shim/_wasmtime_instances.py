@@ -98,6 +98,7 @@ class Instances:
         self._extern_t = ffi.wasmtime_extern_t
         self._instance_t = ffi.wasmtime_instance_t
         self._val_t = ffi.wasmtime_val_t
+        self._memory_t = ffi.wasmtime_memory_t
         self.extern_size: int = ctypes.sizeof(self._extern_t)
         self.value_offset: int = self._extern_t.of.offset
         """Where the item is in an extern."""
@@ -178,7 +179,7 @@ class Instances:
         self.set_table(context, table, 0, first + offset)
         later = self.instantiate_guest(context, wasmtime.Module(engine, _PROBE_LATER), func - offset, 1)
         _expect("an instance that is being made", seen, [True, 2])
-        memory = self.exported_memory(context, later, "memory")
+        memory = self.exported_memory(context, later, b"memory", first + 4 * size)
         handles = (first + 5 * size + offset, ctypes.addressof(memory._memory))
         found, real = (self._native.memory_data(context, handle) for handle in handles)
         _expect("its memory", found, real)
@@ -306,20 +307,20 @@ class Instances:
             self._native.raise_failure(self._failure(error, trap.value))
         return wasmtime.Instance._from_raw(instance)
 
-    def exported_memory(self, context: int, instance: wasmtime.Instance, name: str) -> wasmtime.Memory:
+    def exported_memory(self, context: int, instance: wasmtime.Instance, name: bytes, to: int) -> wasmtime.Memory:
         """Give a memory that an instance exports.
 
         Args:
             context: The store's.
             instance: The instance.
-            name: The memory's name.
+            name: The memory's name, UTF-8.
+            to: Address of an extern, which gets it, too.
 
         Raises:
             KeyError: If there is none.
         """
-        item = self._extern_t()
-        self.export(context, instance._instance, name.encode(), ctypes.addressof(item))
-        return wasmtime.Memory._from_raw(item.of.memory)
+        self.export(context, instance._instance, name, to)
+        return wasmtime.Memory._from_raw(self._memory_t.from_buffer_copy(self._extern_t.from_address(to).of))
 
     def _failure(self, error: int | None, trap: int | None) -> Exception:
         from wasmtime import _ffi
@@ -343,21 +344,21 @@ class Instances:
         if not self._export_get(context, ctypes.addressof(instance), name, len(name), to):
             raise KeyError(name)
 
-    def put_exports(self, context: int, instance: Any, names: Sequence[bytes], to: int) -> None:
+    def put_exports(self, context: int, instance: Any, names: Sequence[tuple[bytes, int]], to: int) -> None:
         """Get several exports, as `export` does.
 
         Args:
             context: The store's.
             instance: What `instantiate` made.
-            names: Their names, UTF-8.
+            names: Their names, UTF-8, and how long these are.
             to: Address of as many externs.
 
         Raises:
             KeyError: If one is not there.
         """
         get, of, size = self._export_get, ctypes.addressof(instance), self.extern_size
-        for name in names:
-            if not get(context, of, name, len(name), to):
+        for name, length in names:
+            if not get(context, of, name, length, to):
                 raise KeyError(name)
             to += size
 
