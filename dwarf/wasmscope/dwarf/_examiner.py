@@ -62,7 +62,7 @@ _LANGUAGES: Final = {
     0x2B: "C++20",
     0x2C: "C17",
     0x31: "Assembly",
-    0x8001: "assembly",  # LLVM gives it the code of Mips_Assembler
+    0x8001: "Mips_Assembler",  # what LLVM says of assembly
 }
 
 
