@@ -123,14 +123,12 @@ class Bulk:
         words = self._tables._chains
         return zip(words[2 * first :: 2], words[2 * first + 1 :: 2], strict=True)
 
-    def frame_numbers(self, frame: int) -> Sequence[int]:
-        """Give of one of the engine's frames the numbers of `function`, and of `text` of the file; line, and column.
+    def frame_words(self) -> Sequence[int]:
+        """Give five numbers for each of the engine's frames: of `function`, of `text` of the file, line, column, more.
 
         Line and column are 0 where they are not known.
         """
-        assert self._tables is not None
-        at = _FRAME_WORDS * frame
-        return self._tables._frames[at : at + 4]
+        return () if self._tables is None else self._tables._frames
 
     def text(self, number: int) -> str | None:
         """Give a text of the engine; None for 0."""

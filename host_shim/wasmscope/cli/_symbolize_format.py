@@ -180,12 +180,21 @@ class BulkFormat:
         prefix = b" (inlined by) " if options.pretty else b""
         # Most answers that share a frame come together; to keep all frames would take as much memory as the answers.
         frames: dict[int, bytes] = {}
+        files, functions, words = self._files, self._functions, bulk.frame_words()
+        is_plain, is_nested = options.functions and not options.columns, options.inlines
         # What is around a frame has a smaller number.
         for frame, outer in bulk.chains(len(engines)):
             text = frames.get(frame)
             if text is None:
-                text = frames[frame] = self._frame(*bulk.frame_numbers(frame))
-            engines.append(text + prefix + engines[outer] if outer and options.inlines else text)
+                at = 5 * frame
+                function, file, line = words[at], words[at + 1], words[at + 2]
+                # The usual kind here, because a call for each takes as long as all else.
+                if is_plain and line and file and file in files and function in functions:
+                    text = b"%b%b%d\n" % (functions[function], files[file], line)
+                else:
+                    text = self._frame(function, file, line, words[at + 3])
+                frames[frame] = text
+            engines.append(text + prefix + engines[outer] if outer and is_nested else text)
 
     def _frame(self, function: int, file: int, line: int, column: int) -> bytes:
         """Write a frame by the numbers of its function and file; line and column are 0 where they are not known."""
