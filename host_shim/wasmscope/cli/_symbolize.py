@@ -26,7 +26,7 @@ __all__ = ["symbolize"]
 
 _CHUNK_BYTES: Final = 1 << 20
 # The answers to addresses are twenty times as long.
-_ADDRESS_BYTES: Final = 1 << 18
+_ADDRESS_BYTES: Final = 1 << 19
 _MAGIC: Final = b"\0asm"
 _MAX_DUMP_BYTES: Final = 1 << 30
 _DUMP_HEAD_BYTES: Final = 19
