@@ -31,7 +31,10 @@ class Bulk:
 
     Attributes:
         epoch: Changes when numbers above 0 that were given before mean nothing any more.
+        frame_size: How many of `frame_words` a frame has.
     """
+
+    frame_size: Final = _FRAME_WORDS
 
     def __init__(self, resolver: Resolver, lock: RLock) -> None:
         """Begin.
@@ -124,7 +127,7 @@ class Bulk:
         return zip(words[2 * first :: 2], words[2 * first + 1 :: 2], strict=True)
 
     def frame_words(self) -> Sequence[int]:
-        """Give five numbers for each of the engine's frames: of `function`, of `text` of the file, line, column, more.
+        """Give `frame_size` numbers for each of the engine's frames: of `function`, of its file's `text`, line, column…
 
         Line and column are 0 where they are not known.
         """

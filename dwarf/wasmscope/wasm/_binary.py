@@ -98,8 +98,11 @@ class Binary:
             self._data = b""
 
     def release_pages(self) -> None:
-        """Give back the memory that holds what has been read of a mapped file. It comes back when it is read again."""
-        if self._bytes is not None:
+        """Give back the memory that holds what has been read of a mapped file. It comes back when it is read again.
+
+        Nothing happens to data that was given: what others have changed in a mapping of theirs would be lost.
+        """
+        if self._bytes is not None and self._is_ours:
             release_pages(self._data)
 
     def __enter__(self) -> Self:

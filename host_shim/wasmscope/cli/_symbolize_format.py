@@ -181,12 +181,13 @@ class BulkFormat:
         # Most answers that share a frame come together; to keep all frames would take as much memory as the answers.
         frames: dict[int, bytes] = {}
         files, functions, words = self._files, self._functions, bulk.frame_words()
+        size = bulk.frame_size
         is_plain, is_nested = options.functions and not options.columns, options.inlines
         # What is around a frame has a smaller number.
         for frame, outer in bulk.chains(len(engines)):
             text = frames.get(frame)
             if text is None:
-                at = 5 * frame
+                at = size * frame
                 function, file, line = words[at], words[at + 1], words[at + 2]
                 # The usual kind here, because a call for each takes as long as all else.
                 if is_plain and line and file and file in files and function in functions:

@@ -24,7 +24,6 @@ __all__ = [
     "FURTHER",
     "NAMES",
     "ROLL",
-    "SETUP",
     "STACK_POINTER",
     "TABLE",
     "first_name",
@@ -37,13 +36,11 @@ NAMES: Final = tuple(sorted(FUNCTIONS))
 """The ABI's functions by their number."""
 FURTHER: Final = tuple(name for name in NAMES if name not in {"abi_version", "flush"})
 """Those of which there is one for any guest, which takes its number."""
-SETUP: Final = ("wasmscope_guest", "recover", "wasmscope_open", "wasmscope_close")
-"""Functions for Python that every guest needs."""
 TABLE: Final = "wasmscope_table"
 STACK_POINTER: Final = "__stack_pointer"
 ROLL: Final = "wasmscope_roll"
 """A function that returns references to others, which takes less than to get each by its name: the collector's to
-`FURTHER` and `SETUP`, that of trampolines to `NAMES`."""
+`FURTHER`, that of trampolines to `NAMES`."""
 
 _WASM: Final = {"i": "i32", "l": "i64", "d": "f64", "p": "i64"}
 _HOST: Final = ("host", "call")
@@ -137,7 +134,6 @@ def glue(outline: Outline) -> str:
     """
     parts: list[str] = []
     referred = [f"$further_{name}" for name in FURTHER]
-    referred += [f"$c_{name}" if name in COLLECTOR_FUNCTIONS else f"${name}" for name in SETUP]
     roll = (
         f'(func (export "{ROLL}") (result {"funcref " * len(referred)})'
         f" {''.join(f'(ref.func {name})' for name in referred)})"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import wasmtime
 
-from wasmscope.host_shim._glue import FURTHER, NAMES, SETUP, first_name
+from wasmscope.host_shim._glue import FURTHER, NAMES, first_name
 from wasmscope.host_shim._modules import UnsuitableError
 from wasmscope.host_shim._plan import ImportPlan
 from wasmscope.host_shim._wasmtime import RawMemory
@@ -54,9 +54,7 @@ class GuestLink:
         self._base: int | None = None
         instances = collector.instances
         # The host function, the memory, and two externs more; then functions.
-        self._items, self._first = instances.externs(
-            4 + (len(NAMES) + len(SETUP) if collector.has_guests else len(plan.abi))
-        )
+        self._items, self._first = instances.externs(4 + len(NAMES if collector.has_guests else plan.abi))
         self._is_first = not collector.has_guests
         collector.has_guests = True
         # Where the ABI's functions are among the externs: the first, and each of them after it.
@@ -145,7 +143,7 @@ class GuestLink:
         if module is None:
             raise UnsuitableError("the engine cannot run its trampolines")
         ctypes.memmove(self._at(0), collector.host, instances.extern_size)
-        collector.roll(collector.instance, len(FURTHER) + len(SETUP), self._at(1))
+        collector.roll(collector.instance, len(FURTHER), self._at(1))
         self._mark = collector.instantiate(module, self._at(0), 1 + len(FURTHER))
         collector.roll(self._mark, len(NAMES), self._functions)
 

@@ -6,7 +6,7 @@ import ctypes
 import os
 import struct
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import wasmtime
@@ -436,24 +436,12 @@ class StoreCollector:
         if failure is not None:
             raise failure
 
-    def keep_functions(self, names: Sequence[str], items: Any, at: int) -> None:
-        """Know some of the collector's functions.
-
-        Args:
-            names: Their names.
-            items: The externs where they are.
-            at: Address of the first.
-        """
-        self._kept.append(items)
-        for name in names:
-            self._functions[name] = at + self.instances.value_offset
-            at += self.instances.extern_size
-
     def _look_up(self, name: str) -> int:
         items, at = self.instances.externs(1)
         self.instances.export(self.context, self.instance, name.encode(), at)
-        self.keep_functions((name,), items, at)
-        return self._functions[name]
+        self._kept.append(items)
+        function = self._functions[name] = at + self.instances.value_offset
+        return function
 
     # Guests.
 

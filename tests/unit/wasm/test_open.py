@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,15 @@ class TestParts:
         assert found.contents(found.sections[0]) == name("y")
         with pytest.raises(ModuleFormatError, match="cut off"):
             Module(b"before" + inner + b"after", start=6, end=6 + len(inner) - 1)
+
+
+def test_pages_of_others(tmp_path: Path) -> None:
+    """What somebody changed in a private mapping of a file stays, whoever gives back memory."""
+    path = tmp_path / "app.wasm"
+    path.write_bytes(b"\0asm\1\0\0\0\0\5\4name" + b"\0\3\2abc")
+    with path.open("rb") as file:
+        data = mmap(file.fileno(), 0, access=ACCESS_COPY)
+    data[-1:] = b"z"
+    with Module(data) as module:
+        module.release_pages()
+    assert data[-3:] == b"abz"
