@@ -127,7 +127,7 @@ class Bulk:
         return zip(words[2 * first :: 2], words[2 * first + 1 :: 2], strict=True)
 
     def frame_words(self) -> Sequence[int]:
-        """Give `frame_size` numbers for each of the engine's frames: of `function`, of its file's `text`, line, column…
+        """Give `frame_size` numbers for each of the engine's frames: of `function`, of its file's `text`, line, column.
 
         Line and column are 0 where they are not known.
         """

@@ -232,7 +232,7 @@ class TestParts:
 def test_pages_of_others(tmp_path: Path) -> None:
     """What somebody changed in a private mapping of a file stays, whoever gives back memory."""
     path = tmp_path / "app.wasm"
-    path.write_bytes(b"\0asm\1\0\0\0\0\5\4name" + b"\0\3\2abc")
+    path.write_bytes(b"\0asm\1\0\0\0" + b"\0\x08\4note" + b"abc")
     with path.open("rb") as file:
         data = mmap(file.fileno(), 0, access=ACCESS_COPY)
     data[-1:] = b"z"
