@@ -151,6 +151,7 @@ class Collector:
         fuel: int | None = None,
         engine: wasmtime.Engine | None = None,
         module: wasmtime.Module | None = None,
+        begin: bool = True,
         **configuration: int,
     ) -> None:
         if engine is None:
@@ -198,13 +199,20 @@ class Collector:
                 self.u64(360, value)
             else:
                 self.u32(known[name], value)
-        self.call("init", 1, 2, 3, 4)
-        assert self.call("reserve", 1_000)
-        for _ in range(guests):
+        self.frames = 0
+        if not begin:
+            return
+        self.begin(packing.attributes(base or {}), has_memory=has_memory)
+        for _ in range(guests - 1):
             (size,) = self.scratch(base or {})
             assert self.call("guest", 0 if has_memory else 1, size) >= 0
-        self.frames = 0
         self.frame()
+
+    def begin(self, base: bytes, *, has_memory: bool = True) -> None:
+        """Begin, with the first guest."""
+        assert self.call("init", 1, 2, 3, 4, 0 if has_memory else 1, max(1_000, len(base)))
+        self.write(self.u32(176), base)
+        assert self.call("ready", len(base))
 
     # Memory.
 

@@ -150,9 +150,9 @@ class Metering:
             self.write(self.control + 256 + 4 * index, "I", value)
         self.write(self.control + 336, "IIIIII", 0, flags, 0, 0, 0, buffer_bytes)
         self.write(self.control + 372, "Ii", max_size, max_scale)
-        self.call("init", 1, 2, 3, 4)
-        assert self.call("reserve", 1_000)
-        self.guest: int = self.call("guest", 0, 0)
+        assert self.call("init", 1, 2, 3, 4, 0, 1_000)
+        assert self.call("ready", 0)
+        self.guest = 0
 
     # The host's side.
 

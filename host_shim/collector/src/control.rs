@@ -20,7 +20,8 @@ pub struct Context {
 
 #[repr(C)]
 pub struct Control {
-    pub busy: u32,
+    /// 1 between operations; 0 in one, after a trap in one, and before `init`: new memory is 0.
+    pub idle: u32,
     pub in_host: u32,
     // Saved and put back by the host around nested calls, up to `entered_len`.
     pub frame_id: u64,

@@ -4,10 +4,10 @@ use crate::contexts;
 use crate::control::{self, Context, control};
 use crate::guests::{self, Guest};
 use crate::memory::{P, Var, move_bytes, r8, r32, r64, w8, w16, w32, w64};
-use crate::operation::{begin, begin_host, begin_record, end, recover_now};
+use crate::operation::{self, begin, begin_host, begin_record, end, prepare, start_or_recover};
 use crate::ranges;
 use crate::rejections::{DESCRIPTOR, reject, reject_number};
-use crate::{base, heap, ids, logs, sites, spans, tracestates};
+use crate::{base, ids, logs, sites, spans, tracestates};
 
 const ALWAYS: u32 = 3;
 const NEVER: u32 = 2;
@@ -244,11 +244,25 @@ extern "C" fn reject_for(number: u32, reason: u32) {
 
 // For the host.
 
-/// Get ready. The host has written its configuration into CONTROL; the seed is random.
+/// Take possession of the memory, and make the first guest and room in scratch for so many bytes; gives the address of
+/// the guest's block, 0 if there is no room. The host has written its configuration into CONTROL; the seed is random.
+/// After a trap, the host begins anew.
 #[unsafe(no_mangle)]
-extern "C" fn init(s0: u64, s1: u64, s2: u64, s3: u64) {
-    heap::start();
+extern "C" fn init(s0: u64, s1: u64, s2: u64, s3: u64, flags: u32, bytes: u32) -> u32 {
+    prepare();
     ids::seed(s0, s1, s2, s3);
+    let guest = if guests::count() == 0 { add_guest(flags) } else { guests::get(0) };
+    if guest.is_none() || !ranges::reserve(bytes) { 0 } else { guest.0 }
+}
+
+/// Begin with what the host puts on the first guest's records, in scratch. 0 if there is no memory for it.
+#[unsafe(no_mangle)]
+extern "C" fn ready(attrs_len: i64) -> u32 {
+    if attrs_len != 0 && !base::set(guests::get(0), attrs_len) {
+        return 0;
+    }
+    operation::ready();
+    1
 }
 
 #[unsafe(export_name = "control")]
@@ -258,7 +272,11 @@ extern "C" fn control_block() -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn recover() {
-    recover_now();
+    start_or_recover();
+}
+
+fn add_guest(flags: u32) -> P<Guest> {
+    guests::add(flags & 1 == 0)
 }
 
 #[unsafe(no_mangle)]
@@ -266,7 +284,7 @@ extern "C" fn guest(flags: u32, attrs_len: i64) -> i32 {
     if !begin_host() {
         return -1;
     }
-    let guest = guests::add(flags & 1 == 0);
+    let guest = add_guest(flags);
     let mut number = -1;
     if !guest.is_none() {
         base::set(guest, attrs_len);
@@ -274,15 +292,6 @@ extern "C" fn guest(flags: u32, attrs_len: i64) -> i32 {
     }
     end();
     number
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn set_base(number: u32, attrs_len: i64) {
-    let guest = begin(number);
-    if !guest.is_none() {
-        base::set(guest, attrs_len);
-        end();
-    }
 }
 
 #[unsafe(no_mangle)]

@@ -58,10 +58,10 @@ pub fn rounded(bytes: u32) -> u32 {
     64 << order_of(bytes)
 }
 
-/// Take possession of the memory. Must be called once before all else.
-pub fn start() {
+/// Take possession of the memory. Must be called before all else. False if that was done already.
+pub fn start() -> bool {
     if MAP.get() != 0 {
-        return;
+        return false;
     }
     let base = (&raw const __heap_base as u32 + 63) & !63;
     // The first map is the first block; it is not listed in itself, as BASE is behind it.
@@ -72,6 +72,7 @@ pub fn start() {
     BASE.set(first);
     END.set((first + FIRST_BYTES + 4095) & !4095);
     rebuild();
+    true
 }
 
 /// The end of memory as far as the map goes.

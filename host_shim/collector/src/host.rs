@@ -6,6 +6,7 @@ use crate::memory::{Var, fence};
 const FULL: u32 = 1;
 const ROOT: u32 = 2;
 const AMBIENT: u32 = 3;
+const START: u32 = 5;
 const REALTIME: u32 = 0;
 
 mod imported {
@@ -28,6 +29,13 @@ fn call(op: u32, guest: u32) {
     fence();
     control().in_host = 0;
     CLOCK_USES.set(0);
+}
+
+/// Have the host write its configuration and begin, which calls back.
+pub fn start() {
+    fence();
+    unsafe { imported::call(START, 0) };
+    fence();
 }
 
 /// Have the host take what waits in all buffers.

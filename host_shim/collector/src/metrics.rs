@@ -203,7 +203,7 @@ const VALUE_F64: u32 = VALUE | IS_FLOAT;
 /// Find the cell of a measurement, as nearly all are: everything is known, and the cell is touched.
 #[inline(always)]
 fn touched(guest: u32, number: u32, set: u32) -> Option<(P<Guest>, P<Instrument>, u32)> {
-    if control().busy != 0 || guest >= guests::count() {
+    if control().idle == 0 || guest >= guests::count() {
         return None;
     }
     let of = guests::get(guest);

@@ -3,9 +3,11 @@
 use crate::control::control;
 use crate::guests::{self, Guest};
 use crate::memory::{P, Var, fence};
-use crate::recovery;
 use crate::rejections::{INTERNAL, INTERRUPTED, reject};
+use crate::{heap, host, recovery};
 
+/// Whether the host has begun.
+static IS_READY: Var<bool> = Var::new(false);
 /// Number + 1 of the guest whose record is being made and lost if a trap strikes now; 0 none.
 static IN_HAND: Var<u32> = Var::new(0);
 
@@ -13,12 +15,12 @@ static IN_HAND: Var<u32> = Var::new(0);
 /// is to be done. After anything else, `end` must follow.
 #[inline(always)]
 pub fn begin(number: u32) -> P<Guest> {
-    if control().busy != 0 && !begin_slowly(number) {
+    if control().idle == 0 && !begin_slowly(number) {
         return P::NONE;
     }
     let guest = guests::get(number);
     if !guest.is_none() {
-        control().busy = 1;
+        control().idle = 0;
         fence();
     }
     guest
@@ -37,10 +39,13 @@ pub fn begin_record(number: u32) -> P<Guest> {
 
 /// Begin an operation of the host. False if nothing is to be done.
 pub fn begin_host() -> bool {
-    if control().busy != 0 && !begin_slowly(0xffff_ffff) {
-        return false;
+    if control().idle == 0 {
+        if control().in_host != 0 || !IS_READY.get() {
+            return false;
+        }
+        recover_now();
     }
-    control().busy = 1;
+    control().idle = 0;
     fence();
     true
 }
@@ -54,8 +59,34 @@ fn begin_slowly(number: u32) -> bool {
         }
         return false;
     }
-    recover_now();
-    true
+    start_or_recover();
+    control().idle != 0
+}
+
+/// Make operations possible: at first by the host, who may fail; after a trap by putting everything right.
+#[inline(never)]
+pub fn start_or_recover() {
+    if IS_READY.get() {
+        recover_now();
+    } else {
+        host::start();
+    }
+}
+
+/// Have a heap, before the host has begun; a trap may have struck when it tried before.
+pub fn prepare() {
+    if !heap::start() {
+        recover_now();
+        control().idle = 0;
+        fence();
+    }
+}
+
+/// The host has begun.
+pub fn ready() {
+    fence();
+    IS_READY.set(true);
+    control().idle = 1;
 }
 
 /// The record is where it belongs. To be called with no function call or loop between this and the writes that put it
@@ -69,12 +100,12 @@ pub fn commit() {
 pub fn end() {
     fence();
     IN_HAND.set(0);
-    control().busy = 0;
+    control().idle = 1;
 }
 
 /// Put everything right after a trap.
 #[inline(never)]
-pub fn recover_now() {
+fn recover_now() {
     recovery::recover();
     fence();
     let guest = guests::get(IN_HAND.get().wrapping_sub(1));
@@ -85,6 +116,6 @@ pub fn recover_now() {
     fence();
     IN_HAND.set(0);
     control().in_host = 0;
-    control().busy = 0;
+    control().idle = 1;
     fence();
 }

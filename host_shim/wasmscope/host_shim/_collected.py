@@ -245,6 +245,8 @@ class StoreCalls:
         self.passed_ns = 0
         """How long records took to be passed on, since `end` was last called."""
         self._frames = 0
+        # The calls that run while the collector has not begun, and the numbers of their guests.
+        self._waiting: list[tuple[CallFrame, int, CallFrame | None]] = []
         self._rejected = 0
         self._states: OrderedDict[int, TraceState] = OrderedDict()
         # What is taken while the store goes, to be passed on afterwards.
@@ -261,6 +263,19 @@ class StoreCalls:
             outer: The call in the same store that it is nested in, or None.
         """
         self.thread = threading.get_ident()
+        if self.collector.is_begun:
+            self._tell(frame, number, outer)
+        else:
+            self._waiting.append((frame, number, outer))
+
+    def start(self) -> None:
+        """Hear that the collector has begun: tell it of the calls that run."""
+        waiting = self._waiting
+        while waiting:
+            self._tell(*waiting[0])
+            del waiting[0]
+
+    def _tell(self, frame: CallFrame, number: int, outer: CallFrame | None) -> None:
         collector = self.collector
         space, at = collector._space, collector.base + collector.control
         (saved,) = _SAVED.unpack_from(space, at + _FRAME_AT)
@@ -296,13 +311,13 @@ class StoreCalls:
     def has_failed(self) -> None:
         """Put the collector in order after a trap, which may have struck inside of it."""
         collector = self.collector
-        if collector.is_open and collector.u32(collector.control):
+        if collector.is_begun and not collector.u32(collector.control + Control.IDLE):
             collector.call("recover")
 
     def reported(self, frame: CallFrame) -> str | None:
         """Give what the guest last said by ``exception`` in a call."""
         collector = self.collector
-        if not collector.is_open:
+        if not collector.is_begun:
             return None
         number, pointer, size = _REPORTED.unpack_from(
             collector._space, collector.base + collector.control + Control.REPORTED_FRAME
@@ -312,7 +327,7 @@ class StoreCalls:
     def forget_reported(self) -> None:
         """What the collector was told last by ``exception`` is not the last any more."""
         collector = self.collector
-        if collector.is_open:
+        if collector.is_begun:
             collector.set_u64(collector.control + Control.REPORTED_FRAME, 0)
 
     def fail(self, frame: CallFrame, reason: str, event: Mapping[str, object]) -> None:
@@ -323,7 +338,7 @@ class StoreCalls:
     def open_spans(self) -> int:
         """Count the open spans of all guests."""
         collector = self.collector
-        return collector.u32(collector.control + Control.OPEN_SPANS)
+        return collector.u32(collector.control + Control.OPEN_SPANS) if collector.is_begun else 0
 
     def end(self, frame: CallFrame, outer: CallFrame | None) -> None:
         """Tell the collector that a call is over, and pass on what it has.
@@ -335,7 +350,10 @@ class StoreCalls:
         if isinstance(frame.context, CallContext):
             frame.context.is_over = True
         collector = self.collector
-        if not collector.is_open:
+        if not collector.is_begun:
+            waiting = self._waiting
+            while waiting and waiting.pop()[0] is not frame:
+                pass
             return
         space, at = collector._space, collector.base + collector.control
         entered = _U32.unpack_from(space, at + _STATE_AT)[0]
@@ -356,7 +374,7 @@ class StoreCalls:
     def drain(self) -> None:
         """Take everything that is ready, and pass it on."""
         collector = self.collector
-        if not collector.is_open:
+        if not collector.is_begun:
             return
         _, _, _, out, dirty, rejected = self._state()
         if rejected != self._rejected:
@@ -377,7 +395,7 @@ class StoreCalls:
     def drain_between(self) -> None:
         """Take everything that is ready while a guest runs, unless it is in the collector just now."""
         collector = self.collector
-        if collector.is_open and not collector.u32(collector.control + Control.BUSY):
+        if collector.is_begun and collector.u32(collector.control + Control.IDLE):
             self.drain()
 
     def take(self) -> None:
@@ -400,6 +418,8 @@ class StoreCalls:
             reason: Why the spans end.
         """
         taken = self._last = []
+        if not self.collector.is_begun:
+            return self._finish_all
         for guest in self.guests.values():
             guest.fail(0, reason, None, 0)
         _, _, _, _, dirty, count = self._state()
@@ -418,6 +438,10 @@ class StoreCalls:
                 guest.finish(counts)
 
         return deliver
+
+    def _finish_all(self) -> None:
+        for guest in self.guests.values():
+            guest.finish(None)
 
     def _count_rejections(self) -> None:
         collector = self.collector
@@ -441,7 +465,7 @@ class StoreCalls:
     def current(self, context: CallContext) -> bytes | None:
         """Give the bytes of `CURRENT`."""
         collector = self.collector
-        if not collector.is_open:
+        if not collector.is_begun:
             return None
         return collector.read(collector.control + Control.CURRENT_HANDLE, CURRENT.size)
 

@@ -198,6 +198,8 @@ class Collecting:
                 self._ambient(calls)
             case Op.ROOT:
                 self._root(calls, number)
+            case Op.START:
+                calls.start()
             case _:
                 pass
         return 0

@@ -27,6 +27,8 @@ class Op(IntEnum):
     """OpenTelemetry's current context is needed outside of any call."""
     FLUSH = 4
     """A guest asks for delivery soon."""
+    START = 5
+    """A guest tells something for the first time: the collector is to begin."""
     BIND = 100
     """A guest's first call: its memory is there now."""
     SLOW = 200
@@ -36,7 +38,7 @@ class Op(IntEnum):
 class Control(IntEnum):
     """Offsets in the control block, in bytes."""
 
-    BUSY = 0
+    IDLE = 0
     IN_HOST = 4
     # The frame: the host's side of the call that runs.
     FRAME_ID = 8

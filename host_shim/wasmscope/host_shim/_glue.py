@@ -89,7 +89,6 @@ _OF_THE_COLLECTOR: Final = {
     "exception_target": "(param i32 i64) (result i32)",
     "guest": "(param i32 i64) (result i32)",
     "guest_address": "(param i32) (result i32)",
-    "init": "(param i64 i64 i64 i64)",
     "recover": "",
     "reject": "(param i32 i32)",
     "reserve": "(param i32) (result i32)",
@@ -125,8 +124,7 @@ def glue(outline: Outline) -> str:
     """Give what is added to the collector.
 
     It exports `TABLE`, `ROLL`, the functions for the first guest (`first_name`); ``wasmscope_guest``, which takes what
-    ``guest`` takes and gives ``guest_address``, too; ``wasmscope_begin``, which takes what ``init`` takes and the flags
-    of the first guest, which it adds; ``wasmscope_open`` and ``wasmscope_close`` take a guest's
+    ``guest`` takes and gives ``guest_address``, too; ``wasmscope_open`` and ``wasmscope_close`` take a guest's
     number: open makes place for it in the table (result 0: there is none), close says that it has no memory.
 
     Args:
@@ -147,7 +145,7 @@ def glue(outline: Outline) -> str:
         if name in FURTHER:
             parts.append(_Writer(outline, name, "i64").further(f"$further_{name}"))
     imports = outline.imports(COLLECTOR_FUNCTIONS, {_HOST: "(param i32 i32) (result i64)"}, STACK_POINTER)
-    busy, in_host = (_control(outline, offset) for offset in (Control.BUSY, Control.IN_HOST))
+    idle, in_host = (_control(outline, offset) for offset in (Control.IDLE, Control.IN_HOST))
     return f"""(module
 {imports}
 (type $fetch (func {_FETCH}))
@@ -155,10 +153,13 @@ def glue(outline: Outline) -> str:
 (table $t (export "{TABLE}") 2 funcref)
 (elem (i32.const 0) func $fetch_early $give_early)
 (elem declare func $fetch_none $give_none {" ".join(sorted(referred))})
-;; After a trap inside the collector, nothing on its stack is anybody's. While it waits for the host, the stack is in
-;; use: a call then is the collector's to refuse.
-(func $heal (if (i32.and {busy} (i32.eqz {in_host}))
-  (then (global.set $stack_pointer (i32.const {outline.constants[STACK_POINTER]})) (call $c_recover))))
+;; The collector has not begun, or a trap struck inside of it: then nothing on its stack is anybody's. While it waits
+;; for the host, the stack is in use: a call then is the collector's to refuse. Whether the call can go on.
+(func $heal (result i32)
+  (if {in_host} (then (return (i32.const 1))))
+  (global.set $stack_pointer (i32.const {outline.constants[STACK_POINTER]}))
+  (call $c_recover)
+  {idle})
 ;; The host says whether it filled the table: what it cannot fill must not ask for ever.
 (func $fetch_early (type $fetch)
   (if (i64.eqz (call $host_call (i32.const {Op.BIND}) (local.get 0))) (then (return (i32.const 0))))
@@ -170,14 +171,11 @@ def glue(outline: Outline) -> str:
     (i32.add (i32.shl (local.get 0) (i32.const 1)) (i32.const 1))))
 (func $fetch_none (type $fetch) (i32.const 0))
 (func $give_none (type $give) (i32.const {_NO_MEMORY}))
-(func $wasmscope_guest (export "wasmscope_guest") (param i32 i64) (result i32 i32) (local $number i32)
+(func (export "wasmscope_guest") (param i32 i64) (result i32 i32) (local $number i32)
   (local.set $number (call $c_guest (local.get 0) (local.get 1)))
   (local.get $number)
   (if (result i32) (i32.lt_s (local.get $number) (i32.const 0))
     (then (i32.const 0)) (else (call $c_guest_address (local.get $number)))))
-(func (export "wasmscope_begin") (param i64 i64 i64 i64 i32) (result i32 i32)
-  (call $c_init (local.get 0) (local.get 1) (local.get 2) (local.get 3))
-  (call $wasmscope_guest (local.get 4) (i64.const 0)))
 (func $wasmscope_open (export "wasmscope_open") (param $g i32) (result i32) (local $at i32)
   (local.set $at (i32.shl (local.get $g) (i32.const 1)))
   (if (i32.lt_u (table.size $t) (i32.add (local.get $at) (i32.const 2)))
@@ -335,9 +333,9 @@ class _Writer:
         numbers = range(len(self._ranges))
         names = [f"{letter}{i} i64" for i in numbers for letter in "nw"]
         local = "".join(f" (local ${n})" for n in (*names, "sum i64", "at i64", "to i32", "found i64"))
-        # Both words of the control block at once: busy, and waiting for the host.
-        busy = f"(i64.load offset={self._outline.constants['control']} (i32.const 0))"
-        check = f"(if (i64.eqz {busy}) (then) (else (call $heal)))"
+        neutral = f"({_WASM[self._signature.result]}.const 0)" if self._signature.result else ""
+        idle = _control(self._outline, Control.IDLE)
+        check = f"(if {idle} (then) (else (if (i32.eqz (call $heal)) (then (return {neutral})))))"
         if name in _IN_PYTHON:
             body = self._slow()
         elif name == "span_context":

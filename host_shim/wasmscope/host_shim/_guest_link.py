@@ -35,7 +35,7 @@ class GuestLink:
 
     Attributes:
         number: Its number in the collector.
-        block: Address of its block (`wasmscope.host_shim._control.Block`).
+        block: Address of its block (`wasmscope.host_shim._control.Block`); 0 until the collector begins.
         guest: Its live path.
         is_bound: Whether the collector can read its memory, or knows that it has none.
     """
@@ -63,13 +63,12 @@ class GuestLink:
             self._link_first()
         else:
             self._link_further()
-        self.number: int
-        self.block: int
-        self.number, self.block = collector.add_guest(base, has_memory=has_memory)
-        if self._is_first and self.number:
-            raise UnsuitableError("the collector takes no more guests")
-        collector.links[self.number] = self
-        if not self._is_first:
+        self.number = self.block = 0
+        if self._is_first:
+            collector.add_first(self, base, has_memory=has_memory)
+        else:
+            self.number, self.block = collector.add_guest(base, has_memory=has_memory)
+            collector.links[self.number] = self
             self._number_it()
 
     def function(self, name: str) -> int:

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 __all__ = ["Drained", "StoreCollector"]
 
 # What is got of each instance, in the order of its places.
-_NEEDED: Final = tuple((name, len(name)) for name in (b"memory", TABLE.encode(), b"wasmscope_begin"))
+_NEEDED: Final = tuple((name, len(name)) for name in (b"memory", TABLE.encode()))
 _FAR: Final = 1 << 62
-_BUSY: Final = 1
+# Both words of the control block's head: a trap struck in an operation, or nothing began.
+_NOT_IDLE: Final = 0
+_ATTEMPTS: Final = 2
 _MOST_ARGS: Final = 10
 _Values = ctypes.c_int64 * (2 * _MOST_ARGS)
 _SEED: Final = struct.Struct("<4q")
@@ -62,6 +64,9 @@ class Drained(NamedTuple):
     log_count: int
     metrics: bytes
     counters: tuple[int, ...] = (0,) * 6
+
+
+_NOTHING: Final = Drained(b"", 0, b"", 0, b"")
 
 
 class _End(StoreOwned):
@@ -104,6 +109,8 @@ class StoreCollector:
         table: Address of the wasmtime_table_t.
         is_new: Whether nothing was made in the store since it was.
         has_guests: Whether its functions for the first guest were given out.
+        is_begun: Whether there is anything in its memory. It begins when a guest first tells something, which many a
+            guest never does; at once where fuel is counted, so that telling costs the same each time.
     """
 
     def __init__(
@@ -143,18 +150,20 @@ class StoreCollector:
         self.links: dict[int, GuestLink] = {}
         self._fixed_base = 0
         self._is_ending = False
-        self._is_begun = False
+        self.is_begun = False
         self.is_new = True
         self.has_guests = False
+        # What is put on all records of the first guest, and its flags.
+        self._first: tuple[bytes, int] = b"", 0
         size, offset = instances.extern_size, instances.value_offset
-        # What the first guest's reader imports: the guest's memory, the collector's, the table. Then a function, the
+        # What the first guest's reader imports: the guest's memory, the collector's, the table. Then the
         # host function, and what the collector imports.
-        self._items, self.places = instances.externs(5 + len(modules.imports))
+        self._items, self.places = instances.externs(4 + len(modules.imports))
         self._memory = self.places + size + offset
         self.table = self.places + 2 * size + offset
-        self._functions: dict[str, int] = {"wasmscope_begin": self.places + 3 * size + offset}
+        self._functions: dict[str, int] = {}
         self._kept: list[Any] = [self._items]
-        self.host = self.places + 4 * size
+        self.host = self.places + 3 * size
         end = _End(collectors)
         self._when_gone = end.others
         end.key = self.key = instances.put_owner(context, modules.host_kind, collectors.host_callback, end, self.host)
@@ -171,11 +180,6 @@ class StoreCollector:
             instances.put_exports(context, self.instance, _NEEDED, self.places + size)
             if modules.is_fixed:
                 self._fixed_base = self.base
-            base = self.base
-            for address, data in modules.data:
-                ctypes.memmove(base + address, data, len(data))
-            configuration = collectors.configuration
-            ctypes.memmove(base + self.control + Control.LIMIT_BODY, configuration, len(configuration))
         except BaseException:
             collectors.forget(self.key)
             raise
@@ -217,6 +221,7 @@ class StoreCollector:
     def lose(self) -> None:
         """Hear that the store is gone."""
         self._is_ending = True
+        self.is_begun = False
         self.context = self._fixed_base = 0
         self.links.clear()
 
@@ -285,7 +290,8 @@ class StoreCollector:
         Raises:
             wasmtime.Trap: If making room traps.
         """
-        if self.u64(self.control) == _BUSY:
+        self.begin()
+        if self.u64(self.control) == _NOT_IDLE:
             self.call("recover")
         size = len(data)
         pointer, capacity = _SCRATCH.unpack_from(self._space, self.base + self.control + Control.SCRATCH_POINTER)
@@ -303,6 +309,8 @@ class StoreCollector:
             number: The guest's number.
         """
         block = self.links[number].block
+        if not self.is_begun:
+            return _NOTHING
         values = _BLOCK.unpack_from(self._space, self.base + block)
         spans, span_bytes, span_count, logs, log_bytes, log_count, metrics, metric_bytes = values[:8]
         drained = Drained(
@@ -323,6 +331,59 @@ class StoreCollector:
 
     # Calls.
 
+    def begin(self) -> None:
+        """Have the collector begin, if it has not.
+
+        Raises:
+            ValueError: If the store is closed.
+            wasmtime.Trap: If it traps, as `call` does. It can be tried again.
+            UnsuitableError: If there is no memory for what the host puts on records. Likewise.
+        """
+        if self.is_begun:
+            return
+        if not self.context:
+            raise ValueError("the store is closed")
+        failure: BaseException | None = None
+        # A signal's handler may raise anywhere here. What was done then is done once more: the guest would not ask
+        # again, and its records must not lack what the host puts on them.
+        for _ in range(_ATTEMPTS):
+            try:
+                self._begin()
+                break
+            except BaseException as error:
+                self.is_begun = False
+                failure = error
+        if failure is not None:
+            raise failure
+
+    def _begin(self) -> None:
+        # It is idle if this was interrupted when that was done.
+        if not self.u32(self.control + Control.IDLE):
+            base, configuration = self.base, self.owner.configuration
+            for address, data in self.modules.data:
+                ctypes.memmove(base + address, data, len(data))
+            ctypes.memmove(base + self.control + Control.LIMIT_BODY, configuration, len(configuration))
+            seed = self.owner.settings.seed or _random_seed
+            attributes, flags = self._first
+            size = len(attributes)
+            block = self._call_early("init", *_SEED.unpack(seed()), flags, size)
+            link = self.links.get(0)
+            if link is not None:
+                link.block = block
+            if block:
+                ctypes.memmove(self.base + self.u32(self.control + Control.SCRATCH_POINTER), attributes, size)
+            if not block or not self._call_early("ready", size):
+                raise UnsuitableError("the collector has no memory left")
+        self.is_begun = True
+        self.owner.host(self, Op.START, 0)
+
+    def _call_early(self, name: str, *args: int) -> int:
+        """Call a function before the collector has begun; gives its result, of 32 bits."""
+        failure = self._charged_to_nobody(self._run, self._functions.get(name) or self._look_up(name), args)
+        if failure is not None:
+            raise failure
+        return int(self._values[0]) & 0xFFFFFFFF
+
     def call(self, name: str, *args: int) -> int:
         """Call one of the collector's functions.
 
@@ -342,8 +403,7 @@ class StoreCollector:
             wasmtime.Trap: If it traps: in a guest's stack that is nearly full. What was done is done or not at all.
             wasmtime.WasmtimeError: If it fails otherwise.
         """
-        if not self.context:
-            raise ValueError("the store is closed")
+        self.begin()
         failure = self._charged_to_nobody(self._attempt, self._functions.get(name) or self._look_up(name), args)
         if failure is not None:
             raise failure
@@ -379,8 +439,7 @@ class StoreCollector:
 
     def _attempt(self, function: int, args: tuple[int, ...]) -> Exception | None:
         state: int = _WORD.unpack_from(self._space, self.base + self.control)[0]
-        # Both words of the control block at once: busy, and not waiting for the host.
-        if state == _BUSY:
+        if state == _NOT_IDLE:
             # A trap struck inside: what it left on the stack is nobody's.
             instances = self.instances
             item, to = instances.externs(1)
@@ -469,6 +528,19 @@ class StoreCollector:
             self.owner.tell(f"telemetry takes the slower path, because a guest cannot be linked: {error}")
             return None
 
+    def add_first(self, link: GuestLink, base: bytes, *, has_memory: bool) -> None:
+        """Take the first guest, whose number is 0.
+
+        Args:
+            link: Its way here.
+            base: Packed attributes of the host for all its records.
+            has_memory: Whether it has a memory.
+        """
+        self._first = base, int(not has_memory)
+        self.links[0] = link
+        if self.modules.counts_fuel:
+            self.begin()
+
     def add_guest(self, base: bytes, *, has_memory: bool) -> tuple[int, int]:
         """Have the collector count one more guest; gives its number, and the address of its block.
 
@@ -479,23 +551,12 @@ class StoreCollector:
         Raises:
             UnsuitableError: If there is no room for it.
         """
-        flags, is_first = int(not has_memory), not self._is_begun
-        if is_first:
-            self._is_begun = True
-            seed = self.owner.settings.seed or _random_seed
-            number = self.call("wasmscope_begin", *_SEED.unpack(seed()), flags)
-        elif base and not self.write_scratch(base):
-            number = -1
-        else:
-            number = self.call("wasmscope_guest", flags, len(base))
-        block = self._values[2] & 0xFFFFFFFF
+        number = -1
+        if not base or self.write_scratch(base):
+            number = self.call("wasmscope_guest", int(not has_memory), len(base))
         if number < 0:
             raise UnsuitableError("the collector takes no more guests")
-        if is_first and base:
-            if not self.write_scratch(base):
-                raise UnsuitableError("the collector has no memory left")
-            self.call("set_base", number, len(base))
-        return number, block
+        return number, self._values[2] & 0xFFFFFFFF
 
     def charge(self, number: int, duration_s: float) -> None:
         """Charge time in Python to the call that a guest is in."""
@@ -511,6 +572,9 @@ class StoreCollector:
             number: The guest's number.
             caller: What wasmtime passes to a callback.
         """
+        if op == Op.START:
+            self.begin()
+            return 0
         if op < Op.BIND:
             return self.owner.host(self, op, number)
         link = self.links[number]

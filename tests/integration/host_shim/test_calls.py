@@ -9,9 +9,19 @@ from typing import Any
 
 import pytest
 import wasmtime
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.context import attach, detach
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    get_current_span,
+    set_span_in_context,
+)
 
-from tests.support.guests import compiled, engine
+from tests.support.guests import Guest, compiled, engine
 from tests.support.telemetry import Telemetry
 from wasmscope.errors import ExportError
 from wasmscope.host_shim import Bridge, GuestExports, GuestFunc, GuestInstance
@@ -265,3 +275,86 @@ class TestSpan:
         assert span.status.status_code is StatusCode.UNSET
         assert span.instrumentation_scope is not None
         assert span.instrumentation_scope.name == "wasmscope"
+
+
+class TestFirstTelling:
+    """A collector begins when its guest first tells something, by then calls may be running."""
+
+    @pytest.mark.parametrize("state", [TraceState(), TraceState([("vendor", "x")])], ids=["plain", "tracestate"])
+    def test_nested(self, bridge: Bridge, telemetry: Telemetry, state: TraceState) -> None:
+        """What is told first in a nested call belongs to that call, and what the outer ones tell later to these."""
+        guest = Guest(bridge)
+        parent = NonRecordingSpan(
+            SpanContext(0xABC, 0xDEF, is_remote=True, trace_flags=TraceFlags(1), trace_state=state)
+        )
+        found: list[Any] = []
+
+        def innermost() -> None:
+            found.append(get_current_span().get_span_context().span_id)
+            guest.abi("span_end", guest.entered("deep"))
+            guest.log("innermost")
+
+        def outer() -> None:
+            found.append(get_current_span().get_span_context().span_id)
+            guest.run(lambda: guest.run(innermost), lambda: guest.log("middle"))
+            guest.run(lambda: None)
+            guest.log("outer")
+
+        token = attach(set_span_in_context(parent))
+        try:
+            guest.run(outer)
+        finally:
+            detach(token)
+
+        spans = {span.context.span_id: span for span in telemetry.spans()}
+        one = spans[telemetry.log("outer").span_id]
+        two = spans[telemetry.log("middle").span_id]
+        three = spans[telemetry.log("innermost").span_id]
+        assert [span.parent.span_id for span in (one, two, three)] == [0xDEF, *found[:1], two.context.span_id]
+        assert found == [one.context.span_id, three.context.span_id]
+        deep = telemetry.span("deep")
+        assert deep.parent.span_id == three.context.span_id
+        assert {span.context.trace_id for span in spans.values()} == {0xABC}
+        assert deep.context.trace_state == state
+        assert guest.rejected() == {}
+
+    def test_after_a_trap(self, bridge: Bridge, telemetry: Telemetry) -> None:
+        """A nested call that fails before anything was told leaves the outer one as it was."""
+        guest = Guest(bridge)
+
+        def outer() -> None:
+            with pytest.raises(wasmtime.Trap):
+                guest.run(lambda: None, export="run_then_trap")
+            guest.log("after")
+
+        guest.run(outer)
+
+        trapped = telemetry.span("wasm.call run_then_trap")
+        call = telemetry.span("wasm.call run")
+        assert trapped.status.status_code is StatusCode.ERROR
+        assert trapped.parent.span_id == call.context.span_id == telemetry.log("after").span_id
+        assert call.status.status_code is StatusCode.UNSET
+
+    def test_failing_call(self, bridge: Bridge, telemetry: Telemetry) -> None:
+        """What a guest tells first in a call that then traps comes out, its open span with the reason."""
+        guest = Guest(bridge)
+
+        with pytest.raises(wasmtime.Trap):
+            guest.run(lambda: guest.entered("open"), export="run_then_trap")
+
+        span = telemetry.span("open")
+        assert span.status.status_code is StatusCode.ERROR
+        assert span.parent.span_id == telemetry.span("wasm.call run_then_trap").context.span_id
+
+    def test_nothing_told(self, bridge: Bridge, telemetry: Telemetry) -> None:
+        """A guest that tells nothing is called, fails and is closed like any other."""
+        guest = Guest(bridge)
+        guest.run(lambda: guest.run(lambda: None))
+        with pytest.raises(wasmtime.Trap):
+            guest.run(lambda: None, export="run_then_trap")
+        bridge.flush()
+        guest.store.close()
+
+        assert sorted(telemetry.span_names()) == ["wasm.call run", "wasm.call run", "wasm.call run_then_trap"]
+        assert bridge.rejected() == {}
+        assert bridge.usage()[0].instances == 0

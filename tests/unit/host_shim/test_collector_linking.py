@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
+import itertools
 import logging
 import os
 import struct
@@ -11,6 +13,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -25,6 +28,7 @@ from wasmscope.host_shim._collector import Collectors, Drained, GuestLink, Store
 from wasmscope.host_shim._control import REASONS, CollectorSettings
 from wasmscope.host_shim._link import Binding
 from wasmscope.host_shim._modules import Modules
+from wasmscope.host_shim._packer import pack_attributes
 from wasmscope.host_shim._plan import plan_imports
 from wasmscope.host_shim._signals import ModuleIdentity
 from wasmscope.host_shim._wasmtime_instances import Instances
@@ -68,6 +72,8 @@ class Kit:
         self.natives = self.bridge._natives
         self.modules = modules or Modules(wasm or double.double())
         self.asked: list[tuple[int, int]] = []
+        self.begun: list[StoreCollector] = []
+        self.on_begin: Callable[[StoreCollector], object] = self.begun.append
         self.closed: list[StoreCollector] = []
         self.on_close: Callable[[StoreCollector], None] = self.closed.append
         self.on_host: Callable[[StoreCollector, int, int], int] = lambda _c, _op, _n: 0
@@ -82,6 +88,9 @@ class Kit:
         )
 
     def _host(self, collector: StoreCollector, op: int, number: int) -> int:
+        if op == double.START:
+            self.on_begin(collector)
+            return 0
         self.asked.append((op, number))
         return self.on_host(collector, op, number)
 
@@ -90,10 +99,12 @@ class Kit:
         assert found is not None
         return found
 
-    def link(self, store: wasmtime.Store, module: wasmtime.Module, **options: Any) -> tuple[GuestLink, Binding]:
+    def link(
+        self, store: wasmtime.Store, module: wasmtime.Module, *, base: bytes = b"base", **options: Any
+    ) -> tuple[GuestLink, Binding]:
         plan = plan_imports(module, "guest")
         binding = self.bridge._bind(ModuleIdentity("guest"), plan)
-        link = self.collector(store).add(plan, binding.guest, b"base", **options)
+        link = self.collector(store).add(plan, binding.guest, base, **options)
         assert link is not None
         return link, binding
 
@@ -125,7 +136,7 @@ def calls(collector: StoreCollector) -> list[tuple[str, tuple[Any, ...]]]:
     return found
 
 
-SETUP = {"init", "guest", "guest_address", "set_base"}
+SETUP = {"init", "ready", "guest", "guest_address"}
 
 
 def logged(number: int, size: int) -> tuple[str, tuple[int, ...]]:
@@ -159,12 +170,14 @@ class TestCollector:
             assert kit.collector(other) is not first
 
     def test_configuration(self, telemetry: Telemetry, store: wasmtime.Store) -> None:
-        """The limits and settings are in the control block before `init`, and the seed is its arguments."""
+        """When it begins, the limits and settings are in the control block, and the seed is arguments of `init`."""
         kit = Kit(
             telemetry, min_severity=9, unsampled=True, exponential=True, root_policy=2, buffer_bytes=4_096,
             max_age_ns=2**40, clock_uses=3, exponential_max_scale=-4, seed=lambda: bytes(range(32)),
         )  # fmt: skip
         collector = kit.collector(store)
+        kit.link(store, wasmtime.Module(store.engine, "(module)"))
+        collector.begin()
         control = double.CONTROL
         limits = Limits(name_bytes=77)
         for offset, expected in {
@@ -177,8 +190,6 @@ class TestCollector:
         }.items():  # fmt: skip
             assert collector.u32(control + offset) == expected, offset
         assert collector.u64(control + 360) == 2**40
-        # It begins with its first guest.
-        kit.link(store, wasmtime.Module(store.engine, "(module)"))
         seed = struct.unpack("<4q", collector.read(double.CALLS + 16, 32))
         assert double.NAMES[collector.u32(double.CALLS)] == "init"
         assert seed == struct.unpack("<4q", bytes(range(32)))
@@ -187,7 +198,7 @@ class TestCollector:
         """No two stores have the same seed."""
         with wasmtime.Store(store.engine) as other:
             for s in (store, other):
-                kit.link(s, wasmtime.Module(store.engine, "(module)"))
+                kit.collector(s).begin()
             seeds = {kit.collector(s).read(double.CALLS + 16, 32) for s in (store, other)}
         assert len(seeds) == 2
 
@@ -202,7 +213,9 @@ class TestCollector:
             kit.on_close,
             modules=kit.modules,
         )
-        assert kit.collector(store).u32(double.CONTROL + 256) == 2**32 - 1
+        collector = kit.collector(store)
+        collector.begin()
+        assert collector.u32(double.CONTROL + 256) == 2**32 - 1
 
     def test_two_bridges(self, kit: Kit, telemetry: Telemetry, store: wasmtime.Store) -> None:
         """Guests of two bridges in one store have a collector each."""
@@ -245,6 +258,7 @@ class TestCollector:
         """What waits for a guest is copied out and gone; the totals go down by as much."""
         link, _ = kit.guest(store, GUEST)
         collector = kit.collector(store)
+        collector.begin()
         collector.write(20_000, b"spans!logs:metrics")
         block = struct.pack("<8I", 20_000, 6, 2, 20_006, 5, 1, 20_011, 7)
         collector.write(double.BLOCK, block)
@@ -278,15 +292,16 @@ class TestGuests:
             while collector.u32(at + 12) == 1:
                 at += double.ENTRY
             kit.link(store, module, has_memory=has_memory)
-            noted: dict[str, tuple[int, int]] = {}
+            collector.begin()
+            noted: dict[str, tuple[int, ...]] = {}
             while collector.u32(at + 12) == 1:
-                noted[double.NAMES[collector.u32(at)]] = struct.unpack("<2q", collector.read(at + 16, 16))
+                noted[double.NAMES[collector.u32(at)]] = struct.unpack("<6q", collector.read(at + 16, 48))
                 at += double.ENTRY
             if not flags:
                 # The first comes with the start of the collector, which has no scratch area before.
-                assert (noted["guest"], noted["set_base"]) == ((0, 0), (0, 4))
+                assert (noted["init"][4:], noted["ready"][:1]) == ((0, 4), (4,))
             else:
-                assert noted["guest"] == (1, 4)
+                assert noted["guest"][:2] == (1, 4)
             assert collector.read(double.SCRATCH, 4) == b"base"
             collector.write(double.SCRATCH, bytes(4))
 
@@ -398,6 +413,142 @@ class TestGuests:
             context.detach(token)
         assert bytes(exports["memory"].read(store, 32, 38)) == b"value\0"
         assert kit.asked == []
+
+
+class TestBegin:
+    QUIET = f"""(module {LOG} (memory (export "memory") 1) (data (i32.const 100) "hello")
+        (func (export "quiet")) (func (export "run") {say("hello")}))"""
+
+    def test_untouched(self, kit: Kit, store: wasmtime.Store) -> None:
+        """The memory of a collector whose guest tells nothing is as new, and nothing waits in it."""
+        link, exports = kit.guest(store, self.QUIET)
+        exports["quiet"](store)
+        collector = kit.collector(store)
+        assert not collector.is_begun
+        assert not any(collector.read(0, 4 * PAGE))
+        assert collector.drain(link.number) == Drained(b"", 0, b"", 0, b"")
+        assert kit.begun == []
+
+    def test_first_call(self, kit: Kit, store: wasmtime.Store) -> None:
+        """It begins with the first call that tells something, and the application's side hears of it once."""
+        link, exports = kit.guest(store, self.QUIET)
+        exports["quiet"](store)
+        collector = kit.collector(store)
+        for _ in range(2):
+            exports["run"](store)
+            assert kit.begun == [collector]
+        assert collector.is_begun
+        assert calls(collector) == [logged(link.number, 5)] * 2
+
+    def test_fuel(self, kit: Kit) -> None:
+        """Where fuel is counted it begins at once, so that telling costs the same each time."""
+        with wasmtime.Store(engine_with(consume_fuel=True)) as store:
+            kit.link(store, wasmtime.Module(store.engine, text_of(self.QUIET)))
+            assert kit.begun == [kit.collector(store)]
+
+    def test_second_guest(self, kit: Kit, store: wasmtime.Store) -> None:
+        """It begins with a second guest, too; the first one keeps its number."""
+        first, a = kit.guest(store, GUEST)
+        second, b = kit.guest(store, GUEST)
+        assert kit.begun == [kit.collector(store)]
+        b["run"](store)
+        a["run"](store)
+        assert (first.number, second.number) == (0, 1)
+        assert calls(kit.collector(store)) == [logged(1, 5), logged(0, 5)]
+
+    def test_interrupted(self, telemetry: Telemetry) -> None:
+        """Where a signal's handler raises, anywhere, nothing is lost but the one record, and none lacks the tenant."""
+        kit = Kit(telemetry, modules=real_modules())
+        told = 0
+        for number in itertools.count():
+            with wasmtime.Store(wasmtime.Engine()) as store:
+                link, exports = kit.guest(store, self.QUIET, base=pack_attributes({"wasm.tenant": "acme"}))
+                with interrupted_at(number, StoreCollector._begin, StoreCollector._call_early) as strikes:
+                    exports["run"](store)
+                exports["run"](store)
+                collector = kit.collector(store)
+                records = ScopeLogs.FromString(collector.drain(link.number).logs).log_records
+                told += len(records)
+                assert len(records) in ({1, 2} if strikes else {2})
+                for record in records:
+                    assert [(a.key, a.value.string_value) for a in record.attributes] == [("wasm.tenant", "acme")]
+                assert kit.begun[-1] is collector
+                if not strikes:
+                    break
+        assert number > 15
+        # It is done once more at once: the record is not lost.
+        assert told == 2 * (number + 1)
+        rejected = {reason: count for (_, _, reason), count in kit.bridge.rejected().items()}
+        assert rejected == {"internal": number}
+
+    def test_no_room(self, telemetry: Telemetry) -> None:
+        """Where there is no room for what the host puts on records these are lost and counted, until there is some."""
+        kit = Kit(telemetry, modules=real_modules())
+        with wasmtime.Store(wasmtime.Engine()) as store:
+            store.set_limits(memory_size=4 * PAGE)
+            link, exports = kit.guest(store, self.QUIET, base=pack_attributes({"wasm.tenant": "x" * 300_000}))
+            for count in (1, 2):
+                exports["run"](store)
+                assert {reason: n for (_, _, reason), n in kit.bridge.rejected().items()} == {"internal": count}
+            collector = kit.collector(store)
+            assert (collector.is_begun, collector.drain(link.number).log_count) == (False, 0)
+            store.set_limits()
+            exports["run"](store)
+            (record,) = ScopeLogs.FromString(collector.drain(link.number).logs).log_records
+            assert record.body.string_value == "hello"
+            assert len(record.attributes[0].value.string_value) == 300_000
+
+    def test_deep(self, telemetry: Telemetry) -> None:
+        """A guest deep in its stack may be unable to have it begin: that record is lost, and later ones are not."""
+        kit = Kit(telemetry, modules=real_modules())
+        text = f"""(module {LOG} (memory (export "memory") 1) (data (i32.const 100) "hello")
+            (func $deep (param i32)
+                (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1)))) (else {say("hello")})))
+            (export "deep" (func $deep)) (func (export "run") {say("hello")}))"""
+        kept = lost = 0
+        engine = engine_with(max_wasm_stack=65_536)
+        for depth in range(1_000, 3_000):
+            with wasmtime.Store(engine) as store:
+                link, exports = kit.guest(store, text, base=pack_attributes({"wasm.tenant": "acme"}))
+                try:
+                    exports["deep"](store, depth)
+                except wasmtime.Trap as trap:
+                    assert trap.trap_code is wasmtime.TrapCode.STACK_OVERFLOW
+                exports["run"](store)
+                records = ScopeLogs.FromString(kit.collector(store).drain(link.number).logs).log_records
+                assert len(records) in {1, 2}
+                assert all(record.attributes[0].value.string_value == "acme" for record in records)
+                kept += len(records) == 2
+                lost += len(records) == 1
+                if lost > 40:
+                    break
+        assert kept > 0
+        assert lost > 0
+
+
+@contextlib.contextmanager
+def interrupted_at(number: int, *functions: Callable[..., object]) -> Iterator[list[int]]:
+    """Have KeyboardInterrupt raised before the line of these functions that is executed as the `number`-th; gives a
+    list that has an item when that was done."""
+    codes = {function.__code__ for function in functions}
+    strikes: list[int] = []
+    left = number
+
+    def line(frame: FrameType, event: str, _arg: object) -> Any:
+        nonlocal left
+        if event == "line" and not strikes:
+            if left == 0:
+                strikes.append(frame.f_lineno)
+                raise KeyboardInterrupt
+            left -= 1
+        return line
+
+    before = sys.gettrace()
+    sys.settrace(lambda frame, _event, _arg: line if frame.f_code in codes else None)
+    try:
+        yield strikes
+    finally:
+        sys.settrace(before)
 
 
 class TestEarlyCalls:
@@ -558,7 +709,8 @@ class TestCallsOutside:
     def test_while_it_waits(self, kit: Kit, store: wasmtime.Store) -> None:
         """While the collector waits for the host, nothing is reset under it."""
         collector = kit.collector(store)
-        collector.write(double.CONTROL, struct.pack("<II", 1, 1))
+        collector.begin()
+        collector.write(double.CONTROL, struct.pack("<II", 0, 1))
         collector.call("span_exit", 1, 2)
         assert [name for name, _ in calls(collector)] == ["span_exit"]
 
@@ -1273,7 +1425,7 @@ class TestReal:
                     exports["ask"](store, 0)
                 else:
                     collector.call("frame_end")
-                assert collector.u64(collector.control) == 0
+                assert collector.u64(collector.control) == 1
                 lost = collector.u32(interrupted) - before
                 records = ScopeLogs.FromString(collector.drain(link.number).logs).log_records
                 assert [record.body.string_value for record in records] in ([], ["hello"])

@@ -314,15 +314,6 @@ class TestSites:
         assert attributes_of(taken.spans[0].attributes) == {**known, "code.line.number": 5, "c": "own", "d": "of site"}
         assert attributes_of(taken.logs[0].attributes) == {**known, "code.line.number": 1, "c": "of site", "d": "own"}
 
-    def test_new_base(self) -> None:
-        """What the host puts on records can change, and holds for what was registered before."""
-        own = Collector()
-        site = own.callsite(packing.callsite(1, target="t"))
-        (size,) = own.scratch({"wasm.tenant": "late"})
-        own.call("set_base", 0, size)
-        own.log(site)
-        assert attributes_of(own.take().logs[0].attributes) == {"wasmscope.target": "t", "wasm.tenant": "late"}
-
     def test_too_large(self) -> None:
         """A descriptor over its limit is not looked at."""
         own = Collector()

@@ -98,6 +98,7 @@ class Rig:
         pages: int = 1,
         traps: str = "",
         is_bound: bool = True,
+        is_begun: bool = True,
     ) -> None:
         self.memory64 = memory64
         self.kind = memory
@@ -128,9 +129,15 @@ class Rig:
             self.guest = wasmtime.Memory(store, kind)
         for offset, limit in LIMITS.values():
             self.poke(double.CONTROL + offset, struct.pack("<I", limit))
+        if is_begun:
+            self.begin()
         if is_bound:
             self.bind()
         self.forget()
+
+    def begin(self) -> None:
+        assert self.collector["init"](self.store, 1, 2, 3, 4, 0, 0) == double.BLOCK
+        assert self.collector["ready"](self.store, 0) == 1
 
     def _own(self) -> dict[str, Any]:
         return {name: self.collector[first_name(name, memory64=self.memory64)] for name in NAMES}
@@ -581,12 +588,49 @@ class TestTraps:
     def test_waiting(self) -> None:
         """While the collector waits for the host its stack is in use: a call is passed on as it is."""
         rig = Rig()
-        rig.poke(double.CONTROL, struct.pack("<II", 1, 1))
+        rig.poke(double.CONTROL, struct.pack("<II", 0, 1))
         pointer = rig.collector["__stack_pointer"]
         pointer.set_value(rig.store, 4_000)
         rig.call("span_end", 9)
         assert rig.calls() == [("span_end", (FIRST, 9))]
         assert pointer.value(rig.store) == 4_000
+
+
+class TestBegin:
+    @pytest.mark.parametrize("name", sorted(functions()))
+    @pytest.mark.parametrize(("memory64", "memory", "number"), GUESTS)
+    def test_first_call(self, name: str, memory64: bool, memory: str, number: int) -> None:
+        """A first call has the host begin (op 5), but for those that concern no collector, and is served in full."""
+        rig = Rig(memory64=memory64, memory=memory, number=number, is_begun=False)
+        begun = Rig(memory64=memory64, memory=memory, number=number)
+        idle = weakref.proxy(rig)
+
+        def begin(op: int, _guest: int) -> int:
+            if op == double.START:
+                idle.begin()
+                idle.forget()
+            return 0
+
+        rig.on_host = begin
+        args = arguments(name, [(5, 2)] * 4)
+        for r in (rig, begun):
+            r.returns("span_prepare", -1)
+            r.returns("span_context", 1)
+            for asked in set(ASKS.values()):
+                r.returns(asked, 1)
+            r.call(name, *args)
+        assert rig.calls() == begun.calls()
+        asks = [] if name in {"abi_version", "flush"} else [(double.START, 0)]
+        assert rig.host_calls == [*asks, *begun.host_calls]
+
+    @pytest.mark.parametrize("name", sorted(set(functions()) - {"abi_version", "flush"}))
+    def test_not_begun(self, name: str) -> None:
+        """Where the host cannot begin, nothing is done and the answer is 0; the next call asks again."""
+        rig = Rig(is_begun=False)
+        for count in (1, 2):
+            assert not rig.call(name, *arguments(name, [(5, 2)] * 4))
+            assert rig.calls() == []
+            assert rig.host_calls == [(double.START, 0)] * count
 
 
 READING = [*RANGES, "span_context"]
@@ -663,12 +707,6 @@ class TestWeld:
         found["recover"](rig.store)
         assert last(rig) == ("recover", ())
         assert found["wasmscope_open"](rig.store, 1) == 1
-
-    def test_begin(self) -> None:
-        """The first guest comes with the start of the collector, in one call."""
-        rig = Rig()
-        assert rig.collector["wasmscope_begin"](rig.store, 1, 2, 3, 4, 1) == [0, double.BLOCK]
-        assert rig.calls()[-3:] == [("init", (1, 2, 3, 4)), ("guest", (1, 0)), ("guest_address", (0,))]
 
     def test_outline(self) -> None:
         """Constants and data of a module are found where they are, and its functions stay as they were."""
