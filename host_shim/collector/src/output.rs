@@ -6,7 +6,7 @@ use crate::heap;
 use crate::host;
 use crate::memory::{P, copy_loosely, fence, move_bytes, w8};
 use crate::operation;
-use crate::packed::{fix_length, varint};
+use crate::protobuf::{fix_length, varint};
 use crate::rejections::{BUFFER_FULL, KEPT_BYTES, reject};
 
 /// Buffers start with this, and grow fourfold up to what the host says.
