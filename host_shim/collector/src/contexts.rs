@@ -42,7 +42,7 @@ const SEGMENT_BYTES: u32 = SLOT << SEGMENT;
 const NUMBER: i64 = 0xf_ffff;
 
 pub const CURRENT: i64 = 0;
-pub const NOWHERE: i64 = -1;
+const NOWHERE: i64 = -1;
 /// What guests pass for a span that was not kept.
 pub const LOST: i64 = -2;
 

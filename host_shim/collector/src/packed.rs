@@ -43,6 +43,7 @@ const F64: u32 = 4;
 const BYTES: u32 = 5;
 const ARRAY: u32 = 6;
 const MAP: u32 = 7;
+
 /// Longest key, whatever the limit says.
 const LONGEST_KEY: u32 = 5_000;
 /// Most attributes of one list, whatever the limit says.
@@ -83,11 +84,12 @@ fn limit_of_value() -> u32 {
 
 /// The longest key. However it is repaired, its length takes two bytes.
 #[inline(always)]
-pub fn limit_of_key() -> u32 {
-    let limit = limits().key;
-    if IS_HOSTS.get() || limit > LONGEST_KEY { LONGEST_KEY } else { limit }
+fn limit_of_key() -> u32 {
+    let limit = limit_of_guests_key();
+    if IS_HOSTS.get() { LONGEST_KEY } else { limit }
 }
 
+#[inline(always)]
 pub fn limit_of_guests_key() -> u32 {
     let limit = limits().key;
     if limit > LONGEST_KEY { LONGEST_KEY } else { limit }

@@ -45,3 +45,18 @@ pub fn fix_length(at: u32, end: u32) -> u32 {
     varint(at, u64::from(size));
     end + more
 }
+
+/// Write the tag and the length of what lies from `at + 3` to `end`: with the length that most have, nothing moves. Gives
+/// where it ends.
+#[inline(always)]
+pub fn close(at: u32, tag: u32, end: u32) -> u32 {
+    let size = end - at - 3;
+    w8(at, tag);
+    if size >= 128 && size < 16_384 {
+        w8(at + 1, size | 128);
+        w8(at + 2, size >> 7);
+        return end;
+    }
+    move_bytes(at + 2, at + 3, size);
+    fix_length(at + 1, end - 1)
+}

@@ -3,6 +3,8 @@
 //! What is recorded of an open span lies encoded in its body: fields of fixed size, then the name, attributes, events
 //! and links as entries (see packed.rs) that are only added. What can change (status, a new name) lies in blocks of its
 //! own until the end.
+//!
+//! Here is the body and the memory for it; each module below is something that is done with a span.
 
 mod additions;
 mod end;
@@ -31,6 +33,7 @@ use exception::REPORTED_CAP;
 use slow_start::EXTRA_BYTES;
 use target::TARGET_GUEST;
 
+/// What is recorded of an open span.
 #[repr(C)]
 struct Body {
     bloom: Bloom,
@@ -196,6 +199,7 @@ pub fn mark(guest: P<Guest>) {
     }
 }
 
+/// Mark the blocks that are of no guest.
 pub fn mark_reported() {
     heap::mark(control().reported_ptr, REPORTED_CAP.get());
     heap::mark(control().root.extra_ptr, EXTRA_BYTES);

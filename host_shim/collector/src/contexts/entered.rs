@@ -148,7 +148,7 @@ fn set_current(slot: P<Slot>, guest: u32, handle: i64) {
 }
 
 /// Work out which span is current from the stack.
-pub fn refresh_current() {
+fn refresh_current() {
     let mut control = control();
     let base = control.entered_base();
     while control.entered_len > base {

@@ -6,7 +6,7 @@ use crate::guests::Guest;
 use crate::heap;
 use crate::memory::{P, fill, move_bytes, w32};
 
-pub const MAX_SLOTS: u32 = 0xf_fff0;
+const MAX_SLOTS: u32 = 0xf_fff0;
 
 pub const NO_SLOT: u32 = 0xffff_ffff;
 
@@ -138,7 +138,7 @@ pub fn end_slot(guest: P<Guest>, slot: P<Slot>, index: u32) {
     control().open_spans -= 1;
 }
 
-/// Call a function with each slot of a guest that was ever used: `visit` for all guests' spans in recovery.
+/// Call a function with each slot of a guest that was ever used.
 #[inline(always)]
 pub fn each_slot(guest: P<Guest>, visit: impl Fn(P<Slot>)) {
     let mut index = 0;

@@ -1,10 +1,10 @@
-//! A bit of each key that is there: so most keys are known to be new without a look at the others.
+//! A Bloom filter: a bit for each key that is there, so that most keys are known to be new without a look at the others.
 
 use crate::memory::{P, Var, r64, w64};
 
 pub type Bloom = [u64; 4];
 
-/// A bit of the keys that are there: so most keys are known to be new without a look at the others.
+/// Of the record that is being made.
 pub static BLOOM: Var<Bloom> = Var::new([0; 4]);
 
 pub fn bloom() -> Bloom {

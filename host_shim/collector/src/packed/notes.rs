@@ -11,20 +11,23 @@ use crate::rejections::decimal;
 
 const TRUNCATED: &[u8; 24] = b"wasmscope.truncated\0\0\0\0\0";
 const TRUNCATED_LEN: u32 = 19;
+
+/// Of the attribute that is being read: its key.
 pub static NAME: Var<u32> = Var::new(0);
 pub static NAME_LEN: Var<u32> = Var::new(0);
 
-// Notes on what was cut: index in the order, length, bytes.
+// Each note: index in the order, length, bytes.
 pub static NOTES: Var<u32> = Var::new(0);
 pub static NOTES_CAP: Var<u32> = Var::new(0);
 pub static NOTES_LEN: Var<u32> = Var::new(0);
 const NO_INDEX: u32 = 0xffff_ffff;
 const BODY_INDEX: u32 = 0xffff_fffe;
 
+static BODY: [u8; 4] = *b"body";
+
 /// Note that a log's body was cut.
 pub fn note_body(size: i64) {
-    w32(NAME_BODY.address(), u32::from_le_bytes(*b"body"));
-    NAME.set(NAME_BODY.address());
+    NAME.set(BODY.as_ptr() as u32);
     NAME_LEN.set(4);
     note(size);
     if NOTES_LEN.get() != 0 {
@@ -32,8 +35,7 @@ pub fn note_body(size: i64) {
     }
 }
 
-static NAME_BODY: Var<u64> = Var::new(0);
-
+/// Note that a value of so many bytes was cut, of the attribute at NAME.
 pub fn note(size: i64) {
     let need = NOTES_LEN.get() + 8 + NAME_LEN.get() + 24;
     if need > NOTES_CAP.get() {

@@ -1,15 +1,15 @@
-//! Where the record is written that is being made.
+//! Where the record that is being made is written.
 
 use super::keys::{FIXED_BASE, FIXED_END, FIXED_START, GIVEN, ORDER};
 use crate::memory::{Var, move_bytes, r32, w32};
 use crate::work;
 
-// The record that is being made: it begins at START, and may be written up to LIMIT and a little more. Where that is not
-// enough, it moves to the work buffer.
+// It begins at START, and may be written up to LIMIT and a little more. Where that is not enough, it moves to the work
+// buffer.
 static START: Var<u32> = Var::new(0);
 pub static LIMIT: Var<u32> = Var::new(0);
 /// Room behind LIMIT, to write loosely.
-pub const SLACK: u32 = 64;
+const SLACK: u32 = 64;
 
 /// Say where the record begins that the list is part of, and where the room for it ends.
 #[inline(always)]

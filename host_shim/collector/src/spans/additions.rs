@@ -6,14 +6,16 @@ use crate::contexts::{self, Slot};
 use crate::control::limits;
 use crate::guests::Guest;
 use crate::host;
-use crate::memory::{P, fence, move_bytes, w8, w16, w32, w64};
+use crate::memory::{P, fence, w8, w16, w32, w64};
 use crate::operation;
 use crate::packed::{self, OF_EVENT, OF_LINK, OF_SPAN};
-use crate::protobuf::fix_length;
+use crate::protobuf::{close, fix_length};
 use crate::ranges;
 use crate::rejections::{EVENT_COUNT, LINK_COUNT, reject};
 use crate::sites::{self, Site};
 use crate::text;
+
+const EVENT_NAME: u32 = 0x12;
 
 /// The ABI's `span_attributes`.
 pub fn attributes(guest: P<Guest>, handle: i64, attrs_len: i64) {
@@ -123,7 +125,7 @@ pub fn event(guest: P<Guest>, handle: i64, name_len: i64, attrs_len: i64) {
     let name_at = put_event_head(at);
     let mut end = put_event_name(guest, name_at, name, name_size);
     let characters = text::characters(name_at + 3, end - name_at - 3);
-    end = close_event_name(name_at, end);
+    end = close(name_at, EVENT_NAME, end);
     let mut given = 0;
     if size != 0 {
         let from_at = end - at;
@@ -161,19 +163,6 @@ fn put_event_name(guest: P<Guest>, at: u32, name: u32, size: u32) -> u32 {
         return at + 8;
     }
     text::put(guest, at + 3, name, size)
-}
-
-#[inline(always)]
-fn close_event_name(at: u32, end: u32) -> u32 {
-    let size = end - at - 3;
-    w8(at, 0x12);
-    if size >= 128 && size < 16_384 {
-        w8(at + 1, size | 128);
-        w8(at + 2, size >> 7);
-        return end;
-    }
-    move_bytes(at + 2, at + 3, size);
-    fix_length(at + 1, end - 1)
 }
 
 /// The ABI's `span_link`.

@@ -27,9 +27,8 @@ static KEY_MESSAGE: [u8; 32] = *b"exception.message\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
 static KEY_STACK: [u8; 32] = *b"exception.stacktrace\0\0\0\0\0\0\0\0\0\0\0\0";
 pub static EXCEPTION: [u8; 32] = *b"exception\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
+/// Of the block at control.reported_ptr.
 pub static REPORTED_CAP: Var<u32> = Var::new(0);
-
-static MESSAGE_LEN: Var<u32> = Var::new(0);
 
 /// The ABI's `exception`.
 pub fn exception(guest: P<Guest>, handle: i64, type_len: i64, message_len: i64, stack_len: i64, attrs_len: i64) {
@@ -61,13 +60,9 @@ pub fn exception(guest: P<Guest>, handle: i64, type_len: i64, message_len: i64, 
         return;
     }
     let kind_len = text::put(guest, start, kind, kind_size) - start;
-    let message = {
-        let at = start + kind_len + 1;
-        let end = text::put(guest, at, message, message_size);
-        MESSAGE_LEN.set(end - at);
-        at
-    };
-    let message_len = MESSAGE_LEN.get();
+    let at = start + kind_len + 1;
+    let message_len = text::put(guest, at, message, message_size) - at;
+    let message = at;
     let at = message + message_len + 1;
     let stack_len = text::put(guest, at, stack, stack_size) - at;
     let stack = at;

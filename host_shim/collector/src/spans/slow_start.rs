@@ -1,15 +1,14 @@
 //! The start of a span that the host decides on, that has a trace state, or that is long: it is made in the work buffer.
 
-use super::start::{Decision, commit_start, fill_slot, move_body, put_attributes, put_head, put_name};
+use super::start::{Decision, commit_start, commit_unrecorded, move_body, put_attributes, put_head, put_name};
 use super::{BODY, Body, HEAD, RANDOM, SAMPLED, SLACK, settle};
 use crate::contexts::{self, NO_SLOT};
-use crate::control::{Context, SAME_STATE, control};
+use crate::control::{Context, Root, SAME_STATE, control};
 use crate::guests::Guest;
 use crate::heap;
 use crate::host;
 use crate::ids;
-use crate::memory::{P, fence, move_bytes, w8};
-use crate::operation;
+use crate::memory::{P, move_bytes, w8};
 use crate::packed::{self, OF_SPAN};
 use crate::protobuf::{skip_varint, varint};
 use crate::rejections::{KEPT_BYTES, reject};
@@ -21,7 +20,7 @@ use crate::work;
 pub const EXTRA_BYTES: u32 = 8_192;
 
 fn begin_extra() {
-    let mut root = P::<crate::control::Root>::at(&raw const control().root as u32);
+    let mut root = P::<Root>::at(&raw const control().root as u32);
     if root.extra_ptr == 0 {
         root.extra_ptr = heap::alloc(EXTRA_BYTES);
         root.extra_cap = if root.extra_ptr == 0 { 0 } else { EXTRA_BYTES - SLACK };
@@ -46,7 +45,7 @@ pub fn start_slowly(
     list_size: u32,
     decision: Decision,
 ) -> i64 {
-    let root: P<crate::control::Root> = P::at(&raw const control().root as u32);
+    let root: P<Root> = P::at(&raw const control().root as u32);
     let mut tracestate = parent.tracestate;
     let (mut trace_id, mut flags) = ([0, 0], SAMPLED | RANDOM);
     let mut parent_id = 0;
@@ -149,15 +148,7 @@ fn start_decided_drop(guest: P<Guest>, trace_id: [u64; 2], flags: u32, tracestat
         reject(guest, KEPT_BYTES);
         return 0;
     }
-    let span_id = ids::next();
-    let mut guest = guest;
-    fence();
-    let handle = contexts::take_slot(guest, index);
-    fill_slot(contexts::slot_at(guest, index), trace_id, span_id, flags, tracestate, 0);
-    guest.spans_started += 1;
-    guest.spans_unsampled += 1;
-    operation::commit();
-    handle
+    commit_unrecorded(guest, index, trace_id, flags, tracestate)
 }
 
 /// Add the sampler's attributes to a body in the work buffer.

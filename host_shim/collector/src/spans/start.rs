@@ -88,10 +88,15 @@ fn start_unrecorded(guest: P<Guest>, parent: P<Context>) -> i64 {
         trace_id[0] = ids::next();
         trace_id[1] = ids::next();
     }
-    let span_id = ids::next();
-    let tracestate = parent.tracestate;
-    fence();
+    commit_unrecorded(guest, index, trace_id, flags, parent.tracestate)
+}
+
+/// As `commit_start`, of a span that is not recorded.
+#[inline(always)]
+pub fn commit_unrecorded(guest: P<Guest>, index: u32, trace_id: [u64; 2], flags: u32, tracestate: u32) -> i64 {
     let mut guest = guest;
+    let span_id = ids::next();
+    fence();
     let handle = contexts::take_slot(guest, index);
     fill_slot(contexts::slot_at(guest, index), trace_id, span_id, flags, tracestate, 0);
     guest.spans_started += 1;
@@ -101,7 +106,7 @@ fn start_unrecorded(guest: P<Guest>, parent: P<Context>) -> i64 {
 }
 
 #[inline(always)]
-pub fn fill_slot(slot: P<Slot>, trace_id: [u64; 2], span_id: u64, flags: u32, tracestate: u32, body: u32) {
+fn fill_slot(slot: P<Slot>, trace_id: [u64; 2], span_id: u64, flags: u32, tracestate: u32, body: u32) {
     let mut slot = slot;
     let control = control();
     slot.context.trace_id = trace_id;

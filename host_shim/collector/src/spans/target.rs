@@ -6,6 +6,7 @@ use crate::guests::{self, Guest};
 use crate::memory::{P, Var};
 use crate::rejections::{ENDED, KEPT_BYTES, reject_number};
 
+/// Whose span `find` found last.
 pub static TARGET_GUEST: Var<P<Guest>> = Var::new(P::NONE);
 
 /// Where the glue goes on: 0 nothing is to be done, 1 here, 2 with the host's span of the call. Counts what is unknown.
