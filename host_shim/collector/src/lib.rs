@@ -25,6 +25,7 @@ mod metrics;
 mod operation;
 mod output;
 mod packed;
+mod protobuf;
 mod ranges;
 mod recovery;
 mod rejections;

@@ -6,7 +6,7 @@ use crate::heap;
 use crate::host;
 use crate::memory::{P, copy_loosely, fence, move_bytes, w8};
 use crate::operation;
-use crate::packed::{fix_length, varint};
+use crate::protobuf::{self, varint};
 use crate::rejections::{BUFFER_FULL, KEPT_BYTES, reject};
 
 /// Buffers start with this, and grow fourfold up to what the host says.
@@ -144,17 +144,8 @@ pub fn copy<const LOGS: bool>(guest: P<Guest>, from: u32, size: u32, time: u64) 
     }
 }
 
-/// Write the head of a record that lies from `at + 3` to `end`: with the length that most have, nothing moves. Gives
-/// where it ends.
+/// Write the head of a record that lies from `at + 3` to `end`. Gives where it ends.
 #[inline(always)]
 pub fn close(at: u32, end: u32) -> u32 {
-    let size = end - at - 3;
-    w8(at, RECORD);
-    if size >= 128 && size < 16_384 {
-        w8(at + 1, size | 128);
-        w8(at + 2, size >> 7);
-        return end;
-    }
-    move_bytes(at + 2, at + 3, size);
-    fix_length(at + 1, end - 1)
+    protobuf::close(at, RECORD, end)
 }

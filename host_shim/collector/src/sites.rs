@@ -7,6 +7,7 @@ use crate::intern;
 use crate::memory::{P, Var, copy_loosely, move_bytes, r8, r16, r32, w8, w16, w32};
 use crate::operation;
 use crate::packed;
+use crate::protobuf::varint;
 use crate::rejections::{CALLSITE, CALLSITE_COUNT, DESCRIPTOR, KEPT_BYTES, reject_number};
 use crate::text;
 use crate::work;
@@ -164,7 +165,7 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
             copy_loosely(end + 4, KEY_LINE.as_ptr() as u32, 16);
             w16(end + 20, 0x12);
             w8(end + 22, 0x18);
-            let value_end = packed::varint(end + 23, u64::from(line));
+            let value_end = varint(end + 23, u64::from(line));
             w8(end + 21, value_end - end - 22);
             w8(end + 1, value_end - end - 2);
             packed::add_to_bloom(bloom, KEY_LINE.as_ptr() as u32, 16);
