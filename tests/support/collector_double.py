@@ -93,7 +93,8 @@ def double(*, notes: bool = True, traps: str = "") -> bytes:
         elif name == "recover":
             # Before it is ready, it asks the host to begin; that is no call to be noted.
             ask = f"(drop (call $host (i32.const {START}) (i32.const 0))) (return)"
-            body = f"(if (i32.eqz (global.get $ready)) (then {ask})) {body} (i32.store (i32.const {CONTROL}) (i32.const 1))"
+            body = f"(if (i32.eqz (global.get $ready)) (then {ask})) {body}"
+            body += f"(i32.store (i32.const {CONTROL}) (i32.const 1))"
         elif name == "guest":
             # The first comes with `init`.
             body += "(global.get $guests) (global.set $guests (i32.add (global.get $guests) (i32.const 1)))"

@@ -178,8 +178,9 @@ class CollectedGuest:
             return
         text = reason.encode("utf-8", "replace")
         attributes = b"" if event is None else pack_attributes(event)
-        if collector.write_scratch(text + attributes):
-            collector.call("fail", self.number, frame_number, len(text), len(attributes), end_time_ns)
+        if not collector.write_scratch(text + attributes):
+            text = attributes = b""
+        collector.call("fail", self.number, frame_number, len(text), len(attributes), end_time_ns)
 
     def deliver(self) -> None:
         """Take what is in the buffers and pass it on."""
@@ -510,11 +511,21 @@ class StoreCalls:
             arguments.append(len(raw))
         if not data or collector.write_scratch(b"".join(data)):
             collector.call(function, guest, handle, *arguments)
+        else:
+            self._drop(guest, function)
+
+    def _drop(self, guest: int, function: str) -> None:
+        """Count what the host cannot do to a guest's span."""
+        reason = "internal" if self.collector.is_waiting else "kept_bytes"
+        self.guests[guest].link.guest.rejections.add(reason, f"{function}, by the host")
 
     def link(self, guest: int, handle: int, target: SpanContext, attributes: Mapping[str, object]) -> None:
         """Add a link to any span context, for the host."""
         if not self.collector.is_open:
             return
         kept = self.guests[guest].keep(target)
+        if not kept:
+            self._drop(guest, "span_link")
+            return
         self.change(guest, "span_link", handle, kept, attributes)
         self.change(guest, "span_end", kept)

@@ -63,7 +63,8 @@ class GuestLink:
             self._link_first()
         else:
             self._link_further()
-        self.number = self.block = 0
+        self.number: int = 0
+        self.block: int = 0
         if self._is_first:
             collector.add_first(self, base, has_memory=has_memory)
         else:

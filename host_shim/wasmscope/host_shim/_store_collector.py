@@ -284,13 +284,24 @@ class StoreCollector:
         if address + size > self.owner.native.memory_data_size(self.context, self._memory):
             raise ValueError(f"{size} bytes at {address:#x} are not in the collector's memory")
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the collector waits for the host, and can be asked for nothing."""
+        return bool(self.u32(self.control + Control.IN_HOST))
+
     def write_scratch(self, data: bytes) -> bool:
-        """Put bytes into the scratch area, where the next call expects them; whether there was room.
+        """Put bytes into the scratch area, where the next call expects them.
+
+        Returns:
+            Whether that could be done: not if there is no room, nor while the collector waits for the host, with what a
+            guest sent in that area.
 
         Raises:
             wasmtime.Trap: If making room traps.
         """
         self.begin()
+        if self.is_waiting:
+            return False
         if self.u64(self.control) == _NOT_IDLE:
             self.call("recover")
         size = len(data)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import wasmtime
 from opentelemetry import context, trace
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from tests.support.guests import Guest, abi_imports, compiled, engine
 from tests.support.telemetry import Telemetry
@@ -330,6 +330,31 @@ class TestReentrancy:
 
         assert look.names(telemetry) == [f"s{depth}" for depth in range(10, -1, -1)]
         assert len({span.context.trace_id for span in telemetry.spans()}) == 1
+
+    def test_processor(self, guest: Guest, telemetry: Telemetry) -> None:
+        """A processor that changes the guest's current span, whenever it hears of another one, harms no record."""
+
+        class Changes(SpanProcessor):
+            def on_end(self, span: ReadableSpan) -> None:
+                current = trace.get_current_span()
+                current.set_attribute("seen", "z" * 500)
+                current.add_link(span.get_span_context(), {"why": "z" * 500})
+
+        telemetry.tracer_provider.add_span_processor(Changes())
+        bodies = [f"{number} " + "x" * 700 for number in range(300)]
+
+        def work() -> None:
+            guest.entered("current")
+            for body in bodies:
+                guest.abi("span_end", guest.start("other"))
+                guest.log(body)
+
+        guest.run(work)
+
+        assert [record.body for record in telemetry.logs()] == bodies
+        # What could not be done while the collector was waiting is counted.
+        assert guest.rejected().keys() <= {"internal"}
+        assert (guest.rejected() == {}) == (telemetry.delivery != "sdk")
 
 
 class TestSeveralGuests:
