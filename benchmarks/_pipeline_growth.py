@@ -79,17 +79,20 @@ class _Linked:
         self._plan = plan_imports(ours.module, "bench")
         self._guest = ours.instance._runner.guest
 
-    def instances(self, count: int) -> None:
-        """Make instances, one after the other."""
+    def instances(self, count: int, *, begin: bool = False) -> None:
+        """Make instances, one after the other; on demand as if each told something."""
         for _ in range(count):
             store = self._ours.new_store()
             collector = self._collectors.of(store)
             link = None if collector is None else collector.add(self._plan, self._guest, b"")
-            if link is None:
+            if collector is None or link is None:
                 raise LostRecordsError("a guest could not be linked to a collector")
             instance = link.instantiate(self._ours.module, link.functions())
             link.bind(link.memory_of(instance))
             instance.exports(store)
+            if begin:
+                collector.begin()
+                link.bind_early()
             store.close()
 
 
@@ -157,10 +160,13 @@ def instances(report: Report) -> None:
 def _link(report: Report, ours: Ours, bare: _Bare) -> None:
     """Time to have a collector, without all else that a bridge does for an instance."""
     linked = _Linked(ours).instances
-    timed = time_together({"bare": bare.instances, "linked": linked}, repeats=30, most=500)
-    above_us = timed["linked"].least_us - timed["bare"].least_us
+    begun = functools.partial(linked, begin=True)
+    timed = time_together({"bare": bare.instances, "linked": linked, "begun": begun}, repeats=30, most=500)
+    least = {name: found.least_us for name, found in timed.items()}
     title = "instance: a collector in its store, linked to the guest, and its end, above the bare guest"
-    report.add(Figure(title, above_us, "us", bound=Bound(most=60)))
+    report.add(Figure(title, least["linked"] - least["bare"], "us", bound=Bound(most=60)))
+    title = "  instance: what more it takes when the guest first tells something"
+    report.add(Figure(title, least["begun"] - least["linked"], "us"))
 
 
 def _kb_each(make: Callable[[], object], kept: list[object], count: int = 200) -> float:

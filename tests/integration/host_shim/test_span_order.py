@@ -338,7 +338,9 @@ class TestReentrancy:
             def on_end(self, span: ReadableSpan) -> None:
                 current = trace.get_current_span()
                 current.set_attribute("seen", "z" * 500)
-                current.add_link(span.get_span_context(), {"why": "z" * 500})
+                ended = span.get_span_context()
+                assert ended is not None
+                current.add_link(ended, {"why": "z" * 500})
 
         telemetry.tracer_provider.add_span_processor(Changes())
         bodies = [f"{number} " + "x" * 700 for number in range(300)]
