@@ -84,11 +84,6 @@ class GuestLink:
             return range(self._functions, self._functions + len(self._plan.abi) * size, size)
         return [self.function(name) for name in self._plan.abi]
 
-    @property
-    def imports(self) -> dict[str, wasmtime.Func]:
-        """The functions that it imports, by their name in the ABI."""
-        return {name: self._collector.instances.func_at(self.function(name)) for name in self._plan.abi}
-
     def instantiate(self, module: wasmtime.Module, imports: Sequence[Any]) -> wasmtime.Instance:
         """Make the guest's instance, as `wasmtime.Instance` does.
 

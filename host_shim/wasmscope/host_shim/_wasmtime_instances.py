@@ -243,10 +243,6 @@ class Instances:
         kind: int = item.kind
         return item.of.memory if kind == self._ffi.WASMTIME_EXTERN_MEMORY.value else None
 
-    def func_at(self, extern: int) -> wasmtime.Func:
-        """Copy a function out of an extern."""
-        return wasmtime.Func._from_raw(self._native._func_t.from_buffer_copy(self._extern_t.from_address(extern).of))
-
     def new_instance(self) -> Any:
         """Make place for an instance: a wasmtime_instance_t."""
         return self._instance_t()

@@ -114,8 +114,7 @@ class Kit:
         """Link and instantiate a guest: its ABI imports, then those given."""
         module = wasmtime.Module(store.engine, text_of(text))
         link, _ = self.link(store, module, **options)
-        wanted = [link.imports[item.name] for item in module.imports if item.name in link.imports]
-        exports: Any = wasmtime.Instance(store, module, [*wanted, *more]).exports(store)
+        exports: Any = link.instantiate(module, [*link.functions(), *more]).exports(store)
         if bind:
             link.bind(exports.get("memory"))
         return link, exports
@@ -365,7 +364,7 @@ class TestGuests:
         module = wasmtime.Module(store.engine, text)
         link, _ = kit.link(store, module)
         link.bind(memory)
-        wasmtime.Instance(store, module, [link.imports["log"], memory])
+        link.instantiate(module, [*link.functions(), memory])
         assert calls(kit.collector(store)) == [logged(link.number, 5)]
         assert kit.collector(store).read(double.SCRATCH, 5) == b"hello"
 
@@ -402,7 +401,7 @@ class TestGuests:
 
         module = wasmtime.Module(store.engine, text)
         link, binding = kit.link(store, module)
-        exports: Any = wasmtime.Instance(store, module, list(link.imports.values())).exports(store)
+        exports: Any = link.instantiate(module, link.functions()).exports(store)
         link.bind(exports["memory"])
         binding.guest.attach_memory(kit.natives.memory(store, exports["memory"]))
         assert exports["run"](store) == -1
@@ -571,7 +570,7 @@ class TestEarlyCalls:
             wasmtime.Instance(store, wasmtime.Module(store.engine, "(module)"), [])
             kit.guest(store, text)
             before = len(calls(kit.collector(store)))
-            wasmtime.Instance(store, module, [link.imports["log"], link.imports["enabled"]])
+            link.instantiate(module, link.functions())
             assert calls(kit.collector(store))[before:] == [logged(link.number, 5)]
             assert kit.collector(store).read(double.SCRATCH, 5) == b"start"
 
@@ -630,12 +629,14 @@ class TestEarlyCalls:
     def test_no_instance(self, kit: Kit, store: wasmtime.Store) -> None:
         """A function of a guest that never came to be finds nothing where its memory would be."""
         module = wasmtime.Module(store.engine, text_of(GUEST))
+        other = wasmtime.Module(store.engine, f'(module {LOG} (func (export "log") {say("hello")}))')
         for make_more in (False, True):
             link, _ = kit.link(store, module)
             if make_more:
                 kit.guest(store, logger("other", more='(func (export "else"))'))
             before = len(calls(kit.collector(store)))
-            link.imports["log"](store, 1, 9, -1, 100, 5, 0, 0)
+            exports: Any = link.instantiate(other, [link.function("log")]).exports(store)
+            exports["log"](store)
             assert calls(kit.collector(store))[before:] == [logged(link.number, -1)]
             assert not link.is_bound
 
@@ -894,7 +895,7 @@ class TestLimits:
         assert calls(kit.collector(store)) == [logged(link.number, 5)]
         assert kit.collector(store).read(double.SCRATCH, 5) == b"hello"
         with pytest.raises(wasmtime.WasmtimeError, match="instance count"):
-            wasmtime.Instance(store, module, list(link.imports.values()))
+            link.instantiate(module, link.functions())
 
 
 class TestReadFromPython:
