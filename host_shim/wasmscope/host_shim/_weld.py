@@ -6,28 +6,22 @@ number means the same thing in both, and what the addition defines can be append
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from wasmscope.wasm import Module
+from wasmscope.wasm import Module, encode_module, encode_section, encode_unsigned
 
 __all__ = ["Outline", "outline", "weld"]
 
 # Sections, in their order in a module: https://webassembly.github.io/spec/core/binary/modules.html
 _TYPES: Final = 1
-_FUNCTIONS: Final = 3
-_TABLES: Final = 4
-_GLOBALS: Final = 6
-_CODE: Final = 10
-_DATA: Final = 11
 _ORDER: Final = (1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 10)
 _APPENDED: Final = (1, 3, 4, 7, 9, 10)
 # (func (param f32 f32 f32)), which nothing in an addition has: it stands for each type of the other module.
 _PLACEHOLDER: Final = "(type (func (param f32 f32 f32)))"
 _PLACEHOLDER_BYTES: Final = 6
-_I32_CONST: Final = 0x41
-_END: Final = 0x0B
+_NO_LOCALS_I32_CONST: Final = b"\0\x41"
+_END: Final = b"\x0b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +34,7 @@ class Outline:
         functions: Indices of exported functions, by name.
         count: How many functions it has, imported ones included.
         globals: Indices of exported globals, by name.
-        constants: What those functions and globals give that are a constant of type i32, by name.
+        constants: What those functions and globals give that are a constant whole number, by name.
         data: What its memory holds at first: addresses and bytes.
     """
 
@@ -81,27 +75,29 @@ def outline(wasm: bytes) -> Outline:
             constant address.
     """
     module = Module(wasm)
-    contents = {section.id: module.contents(section) for section in module.sections if section.id}
-    if _TABLES in contents or module.has_start:
+    if module.tables() or module.has_start:
         raise ValueError("a module with a table or a start function")
+    data: list[tuple[int, bytes]] = []
+    for segment in module.data_segments():
+        if segment.memory != 0 or segment.address is None:
+            raise ValueError("a data segment that is not at a constant address")
+        data.append((segment.address, wasm[segment.offset : segment.offset + segment.size]))
     exports = module.exports()
     functions = {item.name: item.index for item in exports if item.kind == "func"}
     globals_ = {item.name: item.index for item in exports if item.kind == "global"}
-    imported = tuple((item.module, item.name) for item in module.imports() if item.kind == "func")
-    count = len(imported) + _leb(contents[_FUNCTIONS], 0)[0]
-    bodies = _bodies(contents[_CODE])
     constants: dict[str, int] = {}
     for name, index in functions.items():
-        # No locals, one constant.
-        body = bodies[index - len(imported)] if index >= len(imported) else b""
-        found = _constant(body, 1) if body[:1] == b"\0" else None
+        body = module.bodies.of_function(index)
+        found = None if body is None else _constant(wasm[body.offset : body.end])
         if found is not None:
-            constants[name] = found[0]
-    values = _global_values(contents.get(_GLOBALS, b"\0"))
-    constants |= {name: values[index] for name, index in globals_.items() if index < len(values)}
-    types = _leb(contents[_TYPES], 0)[0]
-    data = tuple(_data(contents.get(_DATA, b"\0")))
-    return Outline(types, imported, functions, count, globals_, constants, data)
+            constants[name] = found
+    values = module.globals()
+    for name, index in globals_.items():
+        initial = values[index].initial
+        if isinstance(initial, int):
+            constants[name] = initial
+    imported = tuple((item.module, item.name) for item in module.imports() if item.kind == "func")
+    return Outline(len(module.types), imported, functions, module.function_count, globals_, constants, tuple(data))
 
 
 def weld(wasm: bytes, addition: bytes) -> bytes:
@@ -127,61 +123,16 @@ def weld(wasm: bytes, addition: bytes) -> bytes:
             start += types * _PLACEHOLDER_BYTES
         before = contents.get(section.id, b"\0")
         count, at = _leb(before, 0)
-        contents[section.id] = _written(count + added_count) + before[at:] + added[start:]
-    parts = [wasm[:8]]
-    for number in _ORDER:
-        if number in contents:
-            parts.append(bytes([number]) + _written(len(contents[number])) + contents[number])
-    return b"".join(parts)
+        contents[section.id] = encode_unsigned(count + added_count) + before[at:] + added[start:]
+    return encode_module(encode_section(number, contents[number]) for number in _ORDER if number in contents)
 
 
-def _bodies(code: bytes) -> list[bytes]:
-    """Cut the code section into its functions."""
-    count, at = _leb(code, 0)
-    bodies: list[bytes] = []
-    for _ in range(count):
-        size, at = _leb(code, at)
-        bodies.append(code[at : at + size])
-        at += size
-    return bodies
-
-
-def _data(section: bytes) -> Iterator[tuple[int, bytes]]:
-    """Read data segments of the one memory whose place is a constant.
-
-    Raises:
-        ValueError: If one is of another kind.
-    """
-    count, at = _leb(section, 0)
-    for _ in range(count):
-        found = _constant(section, at + 1)
-        if section[at] != 0 or found is None:
-            raise ValueError("a data segment that is not at a constant address")
-        size, start = _leb(section, found[1])
-        at = start + size
-        yield found[0], section[start:at]
-
-
-def _global_values(section: bytes) -> list[int]:
-    """Read what the first globals are at first, up to one that is not a constant of type i32."""
-    count, at = _leb(section, 0)
-    values: list[int] = []
-    while len(values) < count:
-        # Behind its type and whether it is mutable.
-        found = _constant(section, at + 2)
-        if found is None:
-            break
-        values.append(found[0])
-        at = found[1]
-    return values
-
-
-def _constant(data: bytes, at: int) -> tuple[int, int] | None:
-    """Read an expression that is a constant of type i32, not negative, and nothing else; also where the next begins."""
-    if data[at : at + 1] != bytes([_I32_CONST]):
+def _constant(body: bytes) -> int | None:
+    """Read a function's body that has no locals and gives a constant of type i32, not negative, and nothing else."""
+    if body[:2] != _NO_LOCALS_I32_CONST:
         return None
-    number, end = _leb(data, at + 1)
-    return (number, end + 1) if data[end : end + 1] == bytes([_END]) else None
+    number, end = _leb(body, 2)
+    return number if body[end:] == _END else None
 
 
 def _leb(data: bytes, at: int) -> tuple[int, int]:
@@ -194,12 +145,3 @@ def _leb(data: bytes, at: int) -> tuple[int, int]:
         at += 1
         if byte < 0x80:
             return number, at
-
-
-def _written(number: int) -> bytes:
-    """Write a number in groups of seven bits."""
-    groups = bytearray()
-    while number >= 0x80:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*groups, number])
