@@ -369,6 +369,21 @@ class TestBrokenStreams:
         assert "No space left" in one_line(stdout_full.stderr)
         assert (stderr_full.returncode, stderr_full.stdout) == (0, "1\n2\n0.5\n")
 
+    def test_full_json(self, program: Path) -> None:
+        """One line says that telemetry as JSON cannot be written, once: also when Python closes the stream."""
+        with Path("/dev/full").open("w") as full:
+            found = subprocess.run(
+                [*COMMAND, "run", "-q", "--json", "--invoke", "many", str(program)],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=clean_environment(),
+            )
+
+        assert found.returncode == 0
+        assert found.stderr.count("No space left") == 1
+        assert "not delivered to the JSON stream" in found.stderr.splitlines()[-1]
+
     @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
     def test_closed(self, program: Path, closed: str) -> None:
         """Streams that are closed from the start are no danger, and what the guest writes there goes nowhere."""

@@ -262,7 +262,9 @@ def make_certificates(folder: Path) -> Certificates:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
 
     new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
-    openssl(*new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority")
+    # Python 3.13 and later take an authority only if it says that it may sign (RFC 5280, 4.2.1.3).
+    usage = "keyUsage=critical,keyCertSign,cRLSign"
+    openssl(*new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority", "-addext", usage)
     signed = (*new, "-CA", "ca.pem", "-CAkey", "ca.key")
     names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
     leaf = "basicConstraints=critical,CA:FALSE"

@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import parse_wheel_filename
 
 REPOSITORY = Path(__file__).parents[2]
 PINS = REPOSITORY / "requirements"
@@ -65,6 +67,28 @@ class TestPins:
         assert direct(groups["go"]) == pins(GO).keys()
         assert direct(groups["node"]) == pins(NODE).keys()
         assert direct(groups["zig"]) == pins(ZIG).keys()
+
+    @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+    @pytest.mark.parametrize("path", [RUN, TEST], ids=lambda path: path.name)
+    def test_wheels_for_each_python(self, lock: dict[str, dict[str, Any]], path: Path, architecture: str) -> None:
+        """Nothing has to be compiled on Linux with glibc 2.31, with any Python that pyproject.toml names."""
+        classifiers = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["classifiers"]
+        minors: list[str] = re.findall(r"^Programming Language :: Python :: 3\.(\d+)$", "\n".join(classifiers), re.M)
+        # The newest of each kind first, as pip has them (PEP 600).
+        platforms = [f"manylinux_2_{minor}_{architecture}" for minor in range(31, 4, -1)]
+        platforms += [f"manylinux{old}_{architecture}" for old in ("2014", "2010", "1")]
+
+        assert minors
+        for minor in minors:
+            version = (3, int(minor))
+            suitable = {
+                *cpython_tags(version, platforms=platforms),
+                *compatible_tags(version, interpreter=f"cp3{minor}", platforms=platforms),
+            }
+            for name in pins(path):
+                urls: list[str] = [wheel["url"] for wheel in lock[name].get("wheels", [])]
+                tags = [parse_wheel_filename(url.rpartition("/")[2])[3] for url in urls]
+                assert any(each & suitable for each in tags), f"{name} for 3.{minor}"
 
     def test_only_the_public_index(self) -> None:
         """No file names a mirror or a private index."""

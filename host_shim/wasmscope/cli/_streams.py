@@ -89,3 +89,11 @@ class JsonOutput(TextIOWrapper):
         except BrokenPipeError:
             self.is_broken = True
             raise
+
+    def close(self) -> None:
+        """Close it. What could not be written was raised when it was flushed, which each line is.
+
+        Python closes what is still open when it exits, and since 3.13 prints what that raises.
+        """
+        with suppress(OSError):
+            super().close()

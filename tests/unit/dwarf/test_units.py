@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
@@ -92,7 +91,7 @@ class TestAgainstPyelftools:
     def test_streams_are_not_needed(self) -> None:
         """Sections can be bytes or views of a larger file."""
         sections, _ = debug_sections(dwarf_fixture("c/O2-dwarf5.wasm").read_bytes())
-        whole = io.BytesIO(b"".join(sections.values())).getbuffer()
+        whole = memoryview(b"".join(sections.values()))
         views: dict[str, bytes | memoryview] = {}
         at = 0
         for section, contents in sections.items():
