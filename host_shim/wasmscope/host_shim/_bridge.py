@@ -28,6 +28,7 @@ from wasmscope.host_shim._collecting import LEFT_OPEN, Collecting
 from wasmscope.host_shim._deliveries import Deliveries, DeliveryName
 from wasmscope.host_shim._flusher import Flusher
 from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._headroom import require_headroom
 from wasmscope.host_shim._instance import CallRunner, GuestInstance
 from wasmscope.host_shim._late import LateActions
 from wasmscope.host_shim._limits import Limits
@@ -194,7 +195,9 @@ class Bridge:
             LinkError: If it imports something that the linker does not define.
             ConfigurationError: If ``stdio`` is not a mode.
             wasmtime.Trap: If the module's start function traps.
+            RecursionError: If too little of Python's stack is left.
         """
+        require_headroom()
         if stdio not in _STDIO_MODES:
             raise ConfigurationError(f"stdio={stdio!r}: one of {', '.join(_STDIO_MODES)}")
         self._end_late()

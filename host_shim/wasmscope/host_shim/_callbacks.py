@@ -43,8 +43,12 @@ def {name}(env, caller, at):
             stretch.charge(duration)
         return 0
     except BaseException as error:
-        failed({key}, error)
-        {zero}
+        # A signal may arrive here, too.
+        try:
+            {zero}
+            failed({key}, error)
+        except BaseException:
+            pass
         return 0
 """
 
@@ -92,7 +96,7 @@ def raw_callback(
         key="env" if context_of is None else "context_of(caller)",
         fetch=f"{args}, = unpack(space, at)" if args else "pass",
         call=f"pack(space, at, {call})" if signature.result else call,
-        zero="pack(space, at, 0)" if signature.result else "",
+        zero="pack(space, at, 0)" if signature.result else "pass",
     )
     scope: dict[str, Any] = {
         "clock": perf_counter,

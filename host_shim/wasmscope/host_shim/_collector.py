@@ -155,10 +155,13 @@ class Collectors:
                 collector.charge(number, perf_counter() - started)
                 return 0
             except BaseException as error:
-                # Nothing that was set above is sure to be.
-                _, number = unpack(space, at)
-                pack(space, at, 0)
-                failed(env, number, error)
+                # A signal may arrive here, too; and nothing that was set above is sure to be.
+                try:
+                    _, number = unpack(space, at)
+                    pack(space, at, 0)
+                    failed(env, number, error)
+                except BaseException:
+                    pass
                 return 0
 
         return shielded(call)
@@ -186,8 +189,11 @@ class Collectors:
                 pack(space, at, 0)
                 return 0
             except BaseException as error:
-                self._failed(env, -1, error)
-                pack(space, at, _E_IO)
+                try:
+                    pack(space, at, _E_IO)
+                    self._failed(env, -1, error)
+                except BaseException:
+                    pass
                 return 0
 
         return shielded(clock_time_get)
@@ -208,8 +214,11 @@ class Collectors:
                 pack(space, at, found is not None)
                 return 0
             except BaseException as error:
-                pack(space, at, 0)
-                self._failed(env, -1, error)
+                try:
+                    pack(space, at, 0)
+                    self._failed(env, -1, error)
+                except BaseException:
+                    pass
                 return 0
 
         return shielded(fetch)
@@ -228,8 +237,11 @@ class Collectors:
                 pack(space, at, found is not None)
                 return 0
             except BaseException as error:
-                pack(space, at, 0)
-                self._failed(env, -1, error)
+                try:
+                    pack(space, at, 0)
+                    self._failed(env, -1, error)
+                except BaseException:
+                    pass
                 return 0
 
         return shielded(give)

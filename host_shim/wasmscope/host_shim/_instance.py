@@ -12,6 +12,7 @@ import wasmtime
 from wasmscope.errors import ExportError
 from wasmscope.host_shim._calls import Caller, CallFrame
 from wasmscope.host_shim._guest import Guest
+from wasmscope.host_shim._headroom import require_headroom
 from wasmscope.host_shim._link import Binding
 from wasmscope.host_shim._wasmtime import failure_of
 from wasmscope.host_shim._wasmtime_ffi import InstanceExports, Native, take_func, take_instance, value_type_name
@@ -190,7 +191,12 @@ class GuestFunc(wasmtime.Func):
         self._is_typed = False
 
     def __call__(self, store: Any, *params: Any) -> Any:
-        """Call it; arguments, results and exceptions are those of `wasmtime.Func`."""
+        """Call it; arguments, results and exceptions are those of `wasmtime.Func`.
+
+        Raises:
+            RecursionError: If too little of Python's stack is left for what the guest may call; nothing has run then.
+        """
+        require_headroom()
         native = self._runner.native
         if native is not None and isinstance(store, wasmtime.Store):
             if not self._is_typed:
@@ -283,6 +289,7 @@ class GuestInstance(wasmtime.Instance):
 
         Raises:
             ExportError: If there is no function of that name.
+            RecursionError: If too little of Python's stack is left.
             wasmtime.Trap: If the guest traps, and whatever else `wasmtime.Func` raises.
         """
         exports = self.exports(self._store)

@@ -335,9 +335,13 @@ class Natives:
                 address: int = passed.args[0]
                 return address
             except BaseException as error:
-                self._failed(env, error)
-                trap = _fail(name, _Slots.from_address(at))
-                return 0 if trap is None else native.trap(trap)
+                # A signal may arrive here, too.
+                try:
+                    trap = _fail(name, _Slots.from_address(at))
+                    self._failed(env, error)
+                    return 0 if trap is None else native.trap(trap)
+                except BaseException:
+                    return 0
 
         return shielded(function)
 

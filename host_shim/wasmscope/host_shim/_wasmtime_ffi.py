@@ -383,8 +383,12 @@ class Native:
                 error: int = error_new(text)
                 return error
             except BaseException as raised:
-                failed(raised)
-                error = error_new(text)
+                # A signal may arrive here, too. Then this is called again at the next look at the epoch.
+                try:
+                    failed(raised)
+                    error = error_new(text)
+                except BaseException:
+                    error = 0
                 return error
 
         void = ctypes.c_void_p

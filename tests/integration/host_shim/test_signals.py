@@ -56,6 +56,61 @@ print(bridge.usage()[0].calls, bridge.rejected())
 """
 
 
+# Calls the guest with ever fewer frames left, by Python alone and by way of C, and through a host function.
+DEEP = """
+import functools
+import wasmtime
+from tests.support.guests import compiled, engine
+from tests.support.telemetry import Telemetry
+
+telemetry = Telemetry()
+telemetry.delivery = {delivery!r}
+bridge = telemetry.bridge(native={native})
+text = '''(module
+    {imports}
+    (import "test" "host" (func $host))
+    (memory (export "memory") 1)
+    (func (export "run") (call $log (i32.const 0) (i32.const 9) (i64.const 0) (i32.const 0) (i32.const 3) (i32.const 0)
+        (i32.const 0)))
+    (func (export "through") (call $host)))'''
+outcomes = set()
+calls = 0
+
+def call(n):
+    if n:
+        return call(n - 1)
+    return instance.call("run")
+
+def by_c(n):
+    if n:
+        return functools.reduce(lambda _, left: by_c(left), [None, n - 1])
+    return instance.call("run")
+
+def tell(function, n):
+    global calls
+    try:
+        function(n)
+        outcomes.add("returned")
+        calls += 1
+    except RecursionError as error:
+        outcomes.add(type(error).__name__)
+
+for depths, function in ((range(840, 1000), call), (range(200, 500), by_c)):
+    for depth in depths:
+        # Each is a new guest: the collector begins in this very call.
+        linker = bridge.linker(engine())
+        linker.define_func("test", "host", wasmtime.FuncType([], []), lambda: tell(call, depth - 20))
+        with wasmtime.Store(engine()) as store:
+            instance = bridge.instantiate(linker, store, compiled(text), name="guest")
+            # Its items are got now: wasmtime-py fails in other ways there.
+            instance.exports(store)
+            tell(function, depth)
+            if function is call:
+                instance.call("through")
+print(sorted(outcomes), calls == len(telemetry.logs()), bridge.rejected())
+"""
+
+
 def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
@@ -105,3 +160,13 @@ class TestHandlerThatRaises:
 
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines() == ["KeyboardInterrupt"] * 3 + ["4 {}"]
+
+
+@pytest.mark.parametrize(
+    ("delivery", "native"), [("sdk", True), ("live", True), (None, False)], ids=["sdk", "live", "public"]
+)
+def test_little_stack(delivery: str | None, native: bool) -> None:
+    """A guest that is called near the limit of recursion tells all, or is not called at all: nothing dies or is lost."""
+    done = run(DEEP.format(delivery=delivery, native=native, imports=abi_imports("log")))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "['RecursionError', 'returned'] True {}\n"
