@@ -166,7 +166,7 @@ class TestHandlerThatRaises:
     ("delivery", "native"), [("sdk", True), ("live", True), (None, False)], ids=["sdk", "live", "public"]
 )
 def test_little_stack(delivery: str | None, native: bool) -> None:
-    """A guest that is called near the limit of recursion tells all, or is not called at all: nothing dies or is lost."""
+    """A guest that is called near the limit of recursion tells all or is not called: nothing dies, nothing is lost."""
     done = run(DEEP.format(delivery=delivery, native=native, imports=abi_imports("log")))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "['RecursionError', 'returned'] True {}\n"
