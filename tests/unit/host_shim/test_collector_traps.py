@@ -313,6 +313,45 @@ def test_stack(function: str) -> None:
     at_every_place(own, act, after)
 
 
+def test_other_guests_entries() -> None:
+    """Wherever a trap strikes where the stack is tidied for one guest, each span of another one is entered once."""
+    own = collector(guests=2, limits=Limits(span_depth=4))
+    # Outside of calls the stack is that of all guests.
+    own.frame(0, is_valid=False)
+    handles: list[int] = []
+    others: list[int] = []
+
+    def begin() -> None:
+        handles[:] = [own.start(f"span {index}") for index in range(5)]
+        others[:] = [own.start(f"other {index}", guest=1) for index in range(3)]
+        for index, handle in enumerate(handles[:4]):
+            own.enter(handle)
+            if index < 3:
+                own.enter(others[index], guest=1)
+        # A gap before those of the other.
+        own.exit(handles[0])
+
+    def after(fuel: int, struck: bool, result: Any) -> None:
+        own.call("recover")
+        before = own.rejected(1).get("not_entered", 0)
+        for other in others:
+            own.exit(other, guest=1)
+            assert own.rejected(1).get("not_entered", 0) == before
+        for other in others:
+            own.exit(other, guest=1)
+        assert own.rejected(1)["not_entered"] == before + 3
+        for handle in handles:
+            own.end(handle)
+        for other in others:
+            own.end(other, guest=1)
+        assert own.u32(128) == own.u32(136) == 0
+        own.take()
+        begin()
+
+    begin()
+    at_every_place(own, lambda _: own.enter(handles[4]), after)
+
+
 def test_recovery_itself() -> None:
     """A trap may strike while another one's traces are put away: that begins anew, and nothing is counted twice."""
     own = collector()
