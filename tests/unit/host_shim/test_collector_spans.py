@@ -374,6 +374,21 @@ class TestFail:
         assert span.status.message == "r" * 30_000
         assert attributes_of(span.events[0].attributes) == {"exception.stacktrace": "s" * 90_000, "k" * 300: 1}
 
+    def test_without_memory(self) -> None:
+        """Where there is no memory for the host's texts, the spans end as failed all the same."""
+        own = Collector()
+        own.end(own.start("so that there is a buffer"))
+        own.take()
+        for index in range(3):
+            own.start(f"s{index}")
+        own.scratch("r" * 400_000)
+        own.store.set_limits(memory_size=own.memory_bytes)
+        assert own.fail(0, "r" * 400_000, {"k": 1}, end_ns=77) == 3
+        spans = own.take().spans
+        assert [span.name for span in spans] == ["s2", "s1", "s0"]
+        assert {(span.status.code, span.status.message, span.end_time_unix_nano) for span in spans} == {(2, "", 77)}
+        assert own.u32(136) == 0
+
 
 class TestRanges:
     def test_what_cannot_be_read(self) -> None:

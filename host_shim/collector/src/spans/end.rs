@@ -185,8 +185,11 @@ pub fn fail(guest: P<Guest>, frame: u64, reason_len: i64, list_len: i64, end_ns:
     let list = ranges::take(list_len);
     // Both out of the way of the host, which may write to scratch when the buffer is full.
     let mut start = work::get(u64::from(reason_len) + u64::from(list_len) + 1_024);
+    // Without memory for them, the spans end all the same: with the status, and neither text nor event.
+    let (reason_len, list_len) = if start == 0 { (0, 0) } else { (reason_len, list_len) };
     if start == 0 {
-        return 0;
+        // Any address says that they failed.
+        start = guest.0;
     }
     move_bytes(start, reason, reason_len);
     let mut event_len = 0;
