@@ -276,6 +276,39 @@ class TestRemote:
         assert set(known[: 100 - kept]) == {SPAN_ID}
         assert own.rejected() == {"handle": 100 - kept}
 
+    def test_ring_without_memory(self) -> None:
+        """Where there is no memory for more, the last ones are known all the same; with memory again, more of them."""
+        own = Collector(limits=Limits(kept_contexts=50_000))
+        own.store.set_limits(memory_size=own.memory_bytes + 65_536)
+        handles: list[int] = []
+
+        def remember(count: int) -> None:
+            for _ in range(count):
+                handles.append(own.remote(span_id=b"%08d" % len(handles)))
+                assert handles[-1]
+
+        def known() -> int:
+            """How many of the last ones are known, with no gap."""
+            count = 0
+            for number in reversed(range(len(handles))):
+                context = own.context(handles[number])
+                assert context is not None
+                if context[1] != b"%08d" % number:
+                    assert context[1] == SPAN_ID
+                    break
+                count += 1
+            return count
+
+        remember(10_000)
+        most = known()
+        assert 100 < most < 10_000
+        own.store.set_limits()
+        remember(1)
+        assert known() == most + 1
+        remember(3_000)
+        assert known() == most + 3_001
+        assert own.rejected().keys() == {"handle"}
+
     @pytest.mark.parametrize(
         ("flags", "policy", "is_kept"),
         [
