@@ -261,6 +261,23 @@ class TestRemote:
         own.end(handle)
         assert own.rejected() == {"ended": 2, "not_entered": 1, "handle": 1}
 
+    @pytest.mark.parametrize("size", [1, 400])
+    def test_tracestates_without_memory(self, size: int) -> None:
+        """Where there is no memory for more trace states, those that nobody refers to make room."""
+        own = Collector(limits=Limits(kept_contexts=2_000))
+        own.store.set_limits(memory_size=own.memory_bytes)
+        first = own.start("n", context=own.remote(tracestate="keep=me"))
+        number = 0
+        while own.tracestate(f"n={number},long={'x' * size}"):
+            own.remote(tracestate=f"n={number},long={'x' * size}")
+            number += 1
+        assert 64 < number < 2_000
+        for _ in range(2_000):
+            own.remote()
+        assert own.tracestate("b=3")
+        own.end(first)
+        assert own.take().spans[0].trace_state == "keep=me"
+
     @pytest.mark.parametrize("kept", [0, 1, 5, 40])
     def test_ring(self, kept: int) -> None:
         """The last ones that were given out are known, whatever became of spans meanwhile."""
