@@ -114,7 +114,8 @@ pub struct Root {
     /// The call site's descriptor; empty without one.
     pub site_ptr: u32,
     pub site_len: u32,
-    /// Length of the sampler's trace state, behind the extra attributes; `SAME_STATE` if it is the parent's.
+    /// Length of the sampler's trace state, behind the extra attributes; `SAME_STATE` if it is the parent's. Also of the
+    /// trace state of OpenTelemetry's current span, without attributes before it; `SAME_STATE` if it has none.
     pub state_len: u32,
 }
 

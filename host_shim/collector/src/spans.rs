@@ -30,7 +30,6 @@ use crate::packed::{self, Bloom, OF_SPAN};
 use crate::rejections::{KEPT_BYTES, reject};
 use crate::work;
 use exception::REPORTED_CAP;
-use slow_start::EXTRA_BYTES;
 use target::TARGET_GUEST;
 
 /// What is recorded of an open span.
@@ -202,5 +201,4 @@ pub fn mark(guest: P<Guest>) {
 /// Mark the blocks that are of no guest.
 pub fn mark_reported() {
     heap::mark(control().reported_ptr, REPORTED_CAP.get());
-    heap::mark(control().root.extra_ptr, EXTRA_BYTES);
 }

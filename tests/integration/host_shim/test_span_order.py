@@ -244,6 +244,25 @@ class TestAcrossCalls:
 
 
 class TestOutsideOfCalls:
+    @pytest.mark.parametrize("state", [trace.TraceState(), trace.TraceState([("vendor", "x"), ("b", "y" * 200)])])
+    def test_trace_state(self, guest: Guest, telemetry: Telemetry, state: trace.TraceState) -> None:
+        """What is started outside of any call is a child of OpenTelemetry's current span, and has its trace state."""
+        flags = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+        parent = trace.SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=flags, trace_state=state)
+        token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(parent)))
+        try:
+            for name in ("first", "second"):
+                guest.abi("span_end", guest.start(name))
+        finally:
+            context.detach(token)
+        guest.abi("span_end", guest.start("later"))
+        guest.instance.close()
+
+        for span in (telemetry.span("first"), telemetry.span("second")):
+            assert (span.context.trace_id, parent_of(span), span.context.trace_state) == (0xABC, 0xDEF, state)
+        later = telemetry.span("later")
+        assert (later.parent, later.context.trace_state) == (None, {})
+
     def test_entries(self, guest: Guest, telemetry: Telemetry) -> None:
         """Exports that are called without the bridge have no call's span: what they enter is current for the guest
         until it is exited or ended, and not for the host."""

@@ -193,6 +193,7 @@ class TestCurrent:
 
         own.on_call = ambient
         assert own.context(0) == (b"A" * 16, b"B" * 8, 1, 0)
+        assert own.u32(48) == 0
         handle = own.start("loose")
         own.enter(handle)
         asked = len(own.calls)
@@ -202,6 +203,26 @@ class TestCurrent:
         assert own.context(0, guest=1) == (b"A" * 16, b"B" * 8, 1, 0)
         own.end(handle)
         assert own.context(0) == (b"A" * 16, b"B" * 8, 1, 0)
+
+    @pytest.mark.parametrize("state", ["", "a=1", "a=" + "x" * 600])
+    def test_tracestate_outside_of_calls(self, state: str) -> None:
+        """A span that is started outside of any call has the trace state of its parent."""
+        own = Collector()
+        own.frame(0, is_valid=False, tracestate="of=before")
+
+        def ambient(op: int, guest: int) -> None:
+            assert op == AMBIENT
+            own.write(own.control + 16, b"A" * 16 + b"B" * 8)
+            own.write(own.control + 44, bytes([1, 0, 1, 0]))
+            if state:
+                own.write(own.u32(444), state.encode())
+                own.u32(460, len(state))
+
+        own.on_call = ambient
+        for _ in range(2):
+            own.end(own.start("loose"))
+            (span,) = own.take().spans
+            assert (span.trace_id, span.parent_span_id, span.trace_state) == (b"A" * 16, b"B" * 8, state)
 
     def test_unsampled(self) -> None:
         """A span without a sampled parent has a handle and a context, and takes nothing else; it is counted."""
