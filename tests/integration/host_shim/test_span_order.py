@@ -230,6 +230,29 @@ class TestAcrossCalls:
         assert look.names(telemetry) == ["wasm.call run", "a"]
         assert guest.rejected() == {"not_entered": 1}
 
+    def test_changed_by_the_host(self, guest: Guest, telemetry: Telemetry) -> None:
+        """A host function may give the guest's span any key and value, with an event and a link, too; its guest may not,
+        also afterwards."""
+        given = {"wasm.x": 1, "wasmscope.y": "z" * 20_000, "own": True}
+
+        def body() -> None:
+            span = guest.entered("a")
+            current = trace.get_current_span()
+            current.set_attribute("wasm.first", "one")
+            current.set_attributes(given)
+            current.add_event("of the host", given)
+            current.add_link(trace.SpanContext(0xABC, 0xDEF, is_remote=False), given)
+            guest.abi("span_attributes", span, *guest.attrs({"wasm.x": 2, "b": 3}))
+            guest.abi("span_end", span)
+
+        guest.run(body)
+
+        span = telemetry.span("a")
+        assert dict(span.attributes or {}) == {"wasm.first": "one", **given, "b": 3}
+        assert [(event.name, dict(event.attributes or {})) for event in span.events] == [("of the host", given)]
+        assert [dict(link.attributes or {}) for link in span.links] == [given]
+        assert guest.rejected() == {"attribute_reserved": 1}
+
     def test_nested_in_the_host(self, guest: Guest, telemetry: Telemetry, look: Recorder) -> None:
         """After each call the host's span is current again, whatever the guest left entered."""
         tracer = telemetry.tracer_provider.get_tracer("host")

@@ -33,7 +33,7 @@ pub fn attributes(guest: P<Guest>, handle: i64, attrs_len: i64) {
     if at == 0 {
         return;
     }
-    packed::begin(guest);
+    packed::begin_change(guest);
     let mut end = packed::encode(site, list, size, at, OF_SPAN);
     let at = packed::start();
     if packed::given() == 0 || !may_hold(guest, size) {
@@ -129,7 +129,7 @@ pub fn event(guest: P<Guest>, handle: i64, name_len: i64, attrs_len: i64) {
     let mut given = 0;
     if size != 0 {
         let from_at = end - at;
-        packed::begin(guest);
+        packed::begin_change(guest);
         end = packed::encode(sites::nothing(), list, size, end, OF_EVENT);
         at = packed::start();
         given = packed::given();
@@ -200,7 +200,7 @@ pub fn link(guest: P<Guest>, handle: i64, target: i64, attrs_len: i64) {
     let mut end = at + 35;
     let mut bytes = ITEM_BYTES;
     if size != 0 {
-        packed::begin(guest);
+        packed::begin_change(guest);
         end = packed::encode(sites::nothing(), list, size, end, OF_LINK);
         at = packed::start();
         if packed::given() != 0 {
