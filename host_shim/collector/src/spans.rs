@@ -30,6 +30,7 @@ use crate::packed::{self, Bloom, OF_SPAN};
 use crate::rejections::{KEPT_BYTES, reject};
 use crate::work;
 use exception::REPORTED_CAP;
+use replacements::text_cap;
 use target::TARGET_GUEST;
 
 /// What is recorded of an open span.
@@ -187,10 +188,12 @@ pub fn mark(guest: P<Guest>) {
             if slot.body != 0 {
                 let body: P<Body> = P::at(slot.body);
                 heap::mark(body.0, body.cap);
-                heap::mark(body.status, body.status_len + SLACK);
-                heap::mark(body.name, body.name_len + SLACK);
+                let status_cap = text_cap(body.status, body.status_len);
+                let name_cap = text_cap(body.name, body.name_len);
+                heap::mark(body.status, status_cap);
+                heap::mark(body.name, name_cap);
                 guest.kept_bytes += u64::from(body.kept_bytes);
-                guest.held_bytes += u64::from(body.cap);
+                guest.held_bytes += u64::from(body.cap) + u64::from(status_cap) + u64::from(name_cap);
                 settle(body);
             }
         }

@@ -456,6 +456,37 @@ class TestRanges:
 
 
 class TestKeptBytes:
+    @pytest.mark.parametrize("what", ["status", "name"])
+    def test_texts(self, what: str) -> None:
+        """The memory for descriptions and new names of open spans is bounded with that of the spans; those that are
+        replaced, and those of spans that ended, make room."""
+        own = Collector(limits=Limits(kept_bytes=0, open_spans=200))
+
+        def change(handle: int, text: str) -> bool:
+            before = own.rejected().get("kept_bytes", 0)
+            if what == "status":
+                own.status(handle, 2, text)
+            else:
+                own.rename(handle, text)
+            return own.rejected().get("kept_bytes", 0) == before
+
+        for _ in range(3):
+            handles = [own.start(f"s{index}") for index in range(200)]
+            # 512 bytes a span, 2,048 a text, of 2,048 a span.
+            assert [change(handle, "x" * 1_000) for handle in handles] == [True] * 150 + [False] * 50
+            # Replaced: the new one is there before the old one goes.
+            assert change(handles[0], "")
+            assert change(handles[0], "y") == (what == "status")
+            own.call("recover")
+            assert not change(handles[199], "x" * 1_000)
+            for handle in handles:
+                own.end(handle)
+            spans = own.take().spans
+            texts = [span.status.message if what == "status" else span.name for span in spans]
+            assert texts[1:150] == ["x" * 1_000] * 149
+            assert texts[150:] == ["" if what == "status" else f"s{index}" for index in range(150, 200)]
+            assert {span.status.code for span in spans} == {2 if what == "status" else 0}
+
     def test_spans(self) -> None:
         """Attributes, events and links of open spans count until they end; what is over the limit is left out."""
         own = Collector(limits=Limits(kept_bytes=1_000))

@@ -1,7 +1,8 @@
 //! The end of a span: what was recorded of it becomes a record that the host takes.
 
 use super::exception::EXCEPTION;
-use super::{BODY, Body, ERROR, EVENT, NAME, OK, SAMPLED, SLACK, USUAL};
+use super::replacements::text_cap;
+use super::{BODY, Body, ERROR, EVENT, NAME, OK, SAMPLED, USUAL};
 use crate::contexts::{self, CURRENT, LOST, Slot};
 use crate::control::{UNSAMPLED, control};
 use crate::guests::Guest;
@@ -138,11 +139,20 @@ fn end_open(
         heap::free(body.0, cap);
     }
     if status != 0 {
-        heap::free(status, status_len + SLACK);
+        free_text(guest, status, status_len);
     }
     if name != 0 {
-        heap::free(name, name_len + SLACK);
+        free_text(guest, name, name_len);
     }
+}
+
+/// Free a text of a span that has ended.
+#[inline(never)]
+fn free_text(guest: P<Guest>, block: u32, len: u32) {
+    let mut guest = guest;
+    let cap = text_cap(block, len);
+    guest.held_bytes -= u64::from(cap);
+    heap::free(block, cap);
 }
 
 #[inline(never)]
