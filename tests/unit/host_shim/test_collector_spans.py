@@ -278,6 +278,55 @@ class TestChanges:
         assert own.rejected() == {}
 
 
+class TestManyUpdates:
+    """A guest that sets the same attributes again and again, as a counter of what it did."""
+
+    OTHERS: dict[str, dict[str, Any]] = {
+        "alone": {},
+        "among many": {f"k{index}": index for index in range(100)},
+        "beside a long one": {"long": "x" * 16_000},
+    }
+
+    @pytest.mark.parametrize("others", OTHERS)
+    def test_costs(self, others: str) -> None:
+        """However often, another time costs no more fuel than at first, and no memory."""
+        own = Collector(fuel=1 << 60)
+        handle = own.start("n", self.OTHERS[others])
+        own.event(handle, "e", {"n": 1})
+
+        def burnt(first: int) -> int:
+            before = own.store.get_fuel()
+            for number in range(first, first + 1_000):
+                own.attributes(handle, {"n": number, "text": "y" * (number % 50)})
+            return before - own.store.get_fuel()
+
+        early = burnt(0)
+        size = own.memory_bytes
+        for number in range(1_000, 49_000):
+            (length,) = own.scratch({"n": number, "text": "y" * (number % 50)})
+            own.call("span_attributes", 0, handle, length)
+        assert burnt(49_000) < early * 1.2
+        assert own.memory_bytes == size
+        own.end(handle)
+        (span,) = own.take().spans
+        assert attributes_of(span.attributes) == {**self.OTHERS[others], "n": 49_999, "text": "y" * 49}
+        assert len(span.events) == 1
+        assert own.rejected() == {}
+
+    def test_shrinks(self) -> None:
+        """A span whose long values are replaced by short ones gives their memory back."""
+        own = Collector(limits=Limits(kept_bytes=1 << 30))
+        own.attributes(own.start("n"), {"k": "x" * 16_000})
+        size = own.memory_bytes
+        for _ in range(1_000):
+            handle = own.start("n")
+            own.attributes(handle, {f"k{index}": "x" * 16_000 for index in range(4)})
+            for value in ("y", "z"):
+                own.attributes(handle, {f"k{index}": value for index in range(4)})
+        # 512 bytes and what a slot takes, of 64,000.
+        assert own.memory_bytes - size < 3 << 20
+
+
 class TestSites:
     def test_same_bytes(self) -> None:
         """The same descriptor has the same id, another one another, and what is refused has none."""

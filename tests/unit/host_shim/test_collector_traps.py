@@ -14,7 +14,7 @@ import pytest
 import wasmtime
 
 from tests.support import packing
-from tests.support.collecting import Collector
+from tests.support.collecting import Collector, attributes_of
 from wasmscope.host_shim import Limits
 
 PLENTY = 1 << 60
@@ -236,6 +236,44 @@ def test_change(function: str, is_large: bool) -> None:
 
     at_every_place(own, lambda _: own.call(function, 0, handle, *arguments), after)
     assert lost
+
+
+def test_one_more_update() -> None:
+    """Wherever a trap strikes where a span gives up what was replaced in it, it has the new value or the one before."""
+    own = collector()
+    # The next one leaves 24 dead entries, of 16 more than the 6 that live.
+    updates = 12
+
+    def begin() -> int:
+        handle = own.start("plain", {"other": "x" * 100})
+        own.event(handle, "event")
+        for number in range(updates):
+            own.attributes(handle, {"n": number, "text": "y" * number})
+        own.scratch({"n": -1, "text": "z"})
+        return handle
+
+    handle = begin()
+    (length,) = own.scratch({"n": -1, "text": "z"})
+
+    def after(fuel: int, struck: bool, result: Any) -> None:
+        nonlocal handle
+        is_counted = recover(own)
+        own.end(handle)
+        (span,) = own.take().spans
+        found = attributes_of(span.attributes)
+        is_there = found["n"] == -1
+        assert found == {
+            "wasm.tenant": "acme",
+            "other": "x" * 80,
+            "wasmscope.truncated": ("other=100",),
+            "n": -1 if is_there else updates - 1,
+            "text": "z" if is_there else "y" * (updates - 1),
+        }
+        assert len(span.events) == 1
+        check(struck, is_there, is_counted)
+        handle = begin()
+
+    at_every_place(own, lambda _: own.call("span_attributes", 0, handle, length), after)
 
 
 @pytest.mark.parametrize("function", ["callsite", "remote_keep"])

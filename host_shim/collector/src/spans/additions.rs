@@ -1,7 +1,7 @@
 //! What is added to an open span: attributes, events and links.
 
 use super::target::{TARGET_GUEST, find, may_hold};
-use super::{Body, EVENT, ITEM_BYTES, LINK, append, place, settle};
+use super::{Body, EVENT, ITEM_BYTES, LINK, append, place, settle, tidy};
 use crate::contexts::{self, Slot};
 use crate::control::limits;
 use crate::guests::Guest;
@@ -74,6 +74,7 @@ pub fn attributes(guest: P<Guest>, handle: i64, attrs_len: i64) {
     operation::commit();
     if may_replace {
         settle(body);
+        tidy(slot);
     }
 }
 

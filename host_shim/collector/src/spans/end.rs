@@ -8,7 +8,7 @@ use crate::control::{UNSAMPLED, control};
 use crate::guests::Guest;
 use crate::heap;
 use crate::host;
-use crate::memory::{P, copy_loosely, fence, move_bytes, r8, w8, w16, w64};
+use crate::memory::{P, copy_loosely, fence, move_bytes, w8, w16, w64};
 use crate::operation;
 use crate::output;
 use crate::packed::{self, OF_EVENT};
@@ -92,7 +92,7 @@ fn end_open(
             } else {
                 let head = body.entries - BODY;
                 move_bytes(at, body.0 + BODY, head);
-                end = put_living(at + head, body.0 + body.entries, body.0 + body.len);
+                end = packed::copy_living(at + head, body.0 + body.entries, body.0 + body.len);
             }
             if body.has_name != 0 {
                 w8(end, NAME);
@@ -168,20 +168,6 @@ fn end_failed(
     reason_len: u32,
 ) {
     end_open(guest, slot, index, end_ns, event, event_len, reason, reason_len);
-}
-
-fn put_living(to: u32, from: u32, end: u32) -> u32 {
-    let mut to = to;
-    let mut at = from;
-    while at < end {
-        let next = packed::next_entry(at);
-        if r8(at) != 0 {
-            move_bytes(to, at, next - at);
-            to += next - at;
-        }
-        at = next;
-    }
-    to
 }
 
 /// End a guest's open spans with status ERROR, the innermost first: all, or those started in a call with this number or

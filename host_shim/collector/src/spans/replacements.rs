@@ -99,6 +99,7 @@ pub fn rename(guest: P<Guest>, handle: i64, text_len: i64) {
     if dead != 0 {
         body.has_name = 1;
         body.dead += dead;
+        body.dead_entries = body.dead_entries.saturating_add(1);
         w8(entry, 0);
     }
     owner.held_bytes = owner.held_bytes + u64::from(cap) - u64::from(old_cap);

@@ -338,4 +338,5 @@ fn init_body(body: P<Body>, end: u32, attributes: u32, kept_bytes: u32) {
     body.name = 0;
     body.name_len = 0;
     body.has_name = 0;
+    body.dead_entries = 0;
 }
