@@ -14,7 +14,7 @@ mod value;
 
 pub use bloom::{Bloom, add_to_bloom, bloom, joined, may_meet};
 pub use entries::{compact, copy_living, find, key_of, next_entry, put_fixed, put_text_entry};
-pub use keys::{begin_with, count_new, drop_last, drop_note, finish, given, has_dead, kept};
+pub use keys::{begin_with, count_new, drop_last, drop_note, finish, given, has_dead, kept, replaced};
 pub use list::encode;
 pub use notes::note_body;
 pub use plain::plain;

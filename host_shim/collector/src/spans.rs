@@ -52,12 +52,14 @@ struct Body {
     links: u32,
     kept_bytes: u32,
     site: u32,
-    status_code: u32,
+    /// From here on the attributes are those that were added, each of which counts; 0 if there are none.
+    late: u32,
     status: u32,
     status_len: u32,
     name: u32,
     name_len: u32,
-    has_name: u16,
+    status_code: u8,
+    has_name: u8,
     /// How many entries are dead, as far as this goes.
     dead_entries: u16,
 }
@@ -75,8 +77,8 @@ const EVENT: u32 = 0x5a;
 const LINK: u32 = 0x6a;
 /// What an event or a link takes, whatever is in it.
 const ITEM_BYTES: u32 = 256;
-const OK: u32 = 1;
-const ERROR: u32 = 2;
+const OK: u8 = 1;
+const ERROR: u8 = 2;
 const SAMPLED: u32 = 1;
 const RANDOM: u32 = 2;
 
@@ -150,7 +152,10 @@ fn living(body: P<Body>, more: u32) -> P<Body> {
     }
     let mut new: P<Body> = P::at(block);
     move_bytes(block, body.0, body.entries);
-    let end = packed::copy_living(block + body.entries, body.0 + body.entries, body.0 + body.len);
+    let late = if body.late == 0 { body.len } else { body.late };
+    let mut end = packed::copy_living(block + body.entries, body.0 + body.entries, body.0 + late);
+    new.late = if body.late == 0 { 0 } else { end - block };
+    end = packed::copy_living(end, body.0 + late, body.0 + body.len);
     new.cap = cap;
     new.len = end - block;
     new.dead = 0;

@@ -278,20 +278,21 @@ class TestChanges:
         assert own.rejected() == {}
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "alone": {},
+    "among many": {f"k{index}": index for index in range(100)},
+    "beside a long one": {"long": "x" * 16_000},
+}
+
+
 class TestManyUpdates:
     """A guest that sets the same attributes again and again, as a counter of what it did."""
-
-    OTHERS: dict[str, dict[str, Any]] = {
-        "alone": {},
-        "among many": {f"k{index}": index for index in range(100)},
-        "beside a long one": {"long": "x" * 16_000},
-    }
 
     @pytest.mark.parametrize("others", OTHERS)
     def test_costs(self, others: str) -> None:
         """However often, another time costs no more fuel than at first, and no memory."""
         own = Collector(fuel=1 << 60)
-        handle = own.start("n", self.OTHERS[others])
+        handle = own.start("n", OTHERS[others])
         own.event(handle, "e", {"n": 1})
 
         def burnt(first: int) -> int:
@@ -309,9 +310,34 @@ class TestManyUpdates:
         assert own.memory_bytes == size
         own.end(handle)
         (span,) = own.take().spans
-        assert attributes_of(span.attributes) == {**self.OTHERS[others], "n": 49_999, "text": "y" * 49}
+        assert attributes_of(span.attributes) == {**OTHERS[others], "n": 49_999, "text": "y" * 49}
         assert len(span.events) == 1
         assert own.rejected() == {}
+
+    def test_kept_bytes(self) -> None:
+        """What is set again counts once, as what it takes now."""
+        own = Collector(limits=Limits(kept_bytes=1_000))
+        handle = own.start("n", {"first": "x" * 300})
+        for number in range(300):
+            own.attributes(handle, {"n": number, "text": "y" * (number % 500)})
+        assert own.rejected() == {}
+        # 315 and 13 are kept, and 16 of what is around the text.
+        own.attributes(handle, {"text": "z" * 700})
+        assert own.rejected() == {"kept_bytes": 1}
+        own.call("recover")
+        own.attributes(handle, {"text": "z" * 640})
+        # What the span was started with counts until it ends.
+        own.attributes(handle, {"first": 1})
+        own.attributes(handle, {"more": "x" * 20})
+        assert own.rejected() == {"kept_bytes": 2}
+        own.attributes(handle, {"text": "short"})
+        own.attributes(handle, {"more": "x" * 600})
+        own.end(handle)
+        (span,) = own.take().spans
+        assert attributes_of(span.attributes) == {"first": 1, "n": 299, "text": "short", "more": "x" * 600}
+        # And all of it goes with the span.
+        own.end(own.start("n", {"k": "x" * 980}))
+        assert own.rejected() == {"kept_bytes": 2}
 
     def test_shrinks(self) -> None:
         """A span whose long values are replaced by short ones gives their memory back."""

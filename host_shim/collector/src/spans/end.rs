@@ -116,7 +116,7 @@ fn end_open(
                     end += status_len;
                 }
                 w8(end, 0x18);
-                w8(end + 1, status_code);
+                w8(end + 1, u32::from(status_code));
                 end += 2;
             }
         }

@@ -52,11 +52,11 @@ pub fn status(guest: P<Guest>, handle: i64, code: u32, text_len: i64) {
     if slot.is_none() {
         return;
     }
-    if code > ERROR {
+    if code > u32::from(ERROR) {
         reject_number(guest, STATUS, i64::from(code));
         return;
     }
-    let block = if code == ERROR && text_len != 0 { copy_text(guest, text_len, limits().name) } else { 0 };
+    let block = if code == u32::from(ERROR) && text_len != 0 { copy_text(guest, text_len, limits().name) } else { 0 };
     let text_len = if block == 0 { 0 } else { TEXT_LEN.get() };
     let mut body: P<Body> = P::at(slot.body);
     // OpenTelemetry's rule: OK is final, and unset changes nothing.
@@ -68,7 +68,7 @@ pub fn status(guest: P<Guest>, handle: i64, code: u32, text_len: i64) {
     let (cap, old_cap) = (text_cap(block, text_len), text_cap(old, old_len));
     let mut owner = TARGET_GUEST.get();
     fence();
-    body.status_code = code;
+    body.status_code = code as u8;
     body.status = block;
     body.status_len = text_len;
     owner.held_bytes = owner.held_bytes + u64::from(cap) - u64::from(old_cap);

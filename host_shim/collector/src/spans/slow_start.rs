@@ -144,7 +144,7 @@ fn put_extra(guest: P<Guest>, body: P<Body>, list: u32, size: u32) -> P<Body> {
     packed::region_in_work();
     let after = packed::encode(sites::nothing(), list, size, body.0 + len, OF_SPAN);
     let mut body: P<Body> = P::at(packed::start() + from_start);
-    body.attributes += packed::count_new(body.0 + body.entries, body.0 + len);
+    body.attributes += packed::count_new(body.0 + body.entries, body.0 + len, u32::MAX);
     body.bloom = packed::joined(&body.bloom, &packed::bloom());
     body.fresh = len;
     body.len = packed::compact(body.0 + len, after) - body.0;
