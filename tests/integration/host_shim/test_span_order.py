@@ -233,7 +233,7 @@ class TestAcrossCalls:
     def test_changed_by_the_host(self, guest: Guest, telemetry: Telemetry) -> None:
         """A host function may give the guest's span any key and value, with an event and a link, too; the guest may
         not, also afterwards."""
-        given = {"wasm.x": 1, "wasmscope.y": "z" * 20_000, "own": True}
+        given: dict[str, Any] = {"wasm.x": 1, "wasmscope.y": "z" * 20_000, "own": True}
 
         def body() -> None:
             span = guest.entered("a")
