@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,9 @@ SMALL = Limits(
     attribute_sets=6, descriptor_bytes=128, kept_contexts=5, kept_bytes=6_000,
 )  # fmt: skip
 
+TIGHT = replace(SMALL, kept_bytes=900)
+DEFAULT = Limits()
+
 
 def step(twin: Twin, rng: random.Random) -> None:
     """Make a random call of both."""
@@ -26,7 +30,7 @@ def step(twin: Twin, rng: random.Random) -> None:
         if rng.random() < 0.02:
             return OUTSIDE
         # What is too long is not looked at.
-        return 300 if rarely and twin.limits is SMALL else random_attributes(rng, fields=rng.choice([0, 3]))
+        return 300 if rarely and twin.limits is not DEFAULT else random_attributes(rng, fields=rng.choice([0, 3]))
 
     def text() -> bytes | int:
         return OUTSIDE if rng.random() < 0.02 else random_text(rng, 90 if rng.random() < 0.1 else 30)
@@ -103,7 +107,7 @@ def step(twin: Twin, rng: random.Random) -> None:
             twin.to_live(is_slow, live.exception, target[0], *twin.place(kind_, message, stack, list_))
         case "callsite":
             raw = random_callsite(rng)
-            if len(raw) <= twin.limits.descriptor_bytes or twin.limits is SMALL:
+            if len(raw) <= twin.limits.descriptor_bytes or twin.limits is not DEFAULT:
                 found = (live.callsite(*twin.place(raw)), own.callsite(raw))
                 assert (found[0] == 0) == (found[1] == 0), (raw, found, own.rejected(), twin.live_rejected())
                 twin.sites.append(found)
@@ -130,7 +134,7 @@ def step(twin: Twin, rng: random.Random) -> None:
     assert own.rejected() == twin.live_rejected()
 
 
-@pytest.mark.parametrize("limits", [SMALL, Limits()], ids=["small", "default"])
+@pytest.mark.parametrize("limits", [SMALL, TIGHT, DEFAULT], ids=["small", "tight", "default"])
 @pytest.mark.parametrize("seed", range(10))
 def test_random_calls(limits: Limits, seed: int) -> None:
     """Whatever is called with whatever, the records and the counts are those of the live path."""

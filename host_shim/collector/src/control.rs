@@ -50,7 +50,10 @@ pub struct Control {
     pub scratch_cap: u32,
     pub text_ptr: u32,
     pub text_len: u32,
-    _free_192: [u64; 8],
+    /// 1 while the host changes a guest's span.
+    pub for_host: u32,
+    _free_196: u32,
+    _free_200: [u64; 7],
     // Configuration, from 256 on.
     pub limits: Limits,
     pub min_severity: u32,
@@ -114,7 +117,8 @@ pub struct Root {
     /// The call site's descriptor; empty without one.
     pub site_ptr: u32,
     pub site_len: u32,
-    /// Length of the sampler's trace state, behind the extra attributes; `SAME_STATE` if it is the parent's.
+    /// Length of the sampler's trace state, behind the extra attributes; `SAME_STATE` if it is the parent's. Also of the
+    /// trace state of OpenTelemetry's current span, without attributes before it; `SAME_STATE` if it has none.
     pub state_len: u32,
 }
 
@@ -160,6 +164,7 @@ const _: () = {
     assert!(core::mem::offset_of!(Control, entered_len) == 128);
     assert!(core::mem::offset_of!(Control, oldest_ns) == 152);
     assert!(core::mem::offset_of!(Control, text_len) == 188);
+    assert!(core::mem::offset_of!(Control, for_host) == 192);
     assert!(core::mem::offset_of!(Control, limits) == 256);
     assert!(core::mem::offset_of!(Control, min_severity) == 336);
     assert!(core::mem::offset_of!(Control, max_age_ns) == 360);

@@ -27,11 +27,10 @@ pub struct Guest {
     pub has_memory: u32,
     /// Block of the instruments and attribute sets, in the hands of metrics.rs; 0 until there are some.
     pub meter: u32,
-    pub meter_bytes: u32,
     /// Its instruments, and how many they are: also in the hands of metrics.rs, here because it is nearer.
     pub instruments: u32,
     pub instruments_count: u32,
-    _free: [u32; 3],
+    _free: [u32; 4],
     pub rejections: [u32; 64],
     // From 384 on, the collector's own.
     /// Bytes registered by the guest, and held by its open spans: together at most limits.kept_bytes.

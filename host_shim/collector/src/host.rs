@@ -1,7 +1,9 @@
 //! What the collector asks of the host: to take what is ready, to decide, and the time.
 
-use crate::control::control;
-use crate::memory::{Var, fence};
+use crate::control::{Root, SAME_STATE, control};
+use crate::heap;
+use crate::memory::{P, Var, fence};
+use crate::tracestates;
 
 const FULL: u32 = 1;
 const ROOT: u32 = 2;
@@ -45,12 +47,43 @@ pub fn full(guest: u32) {
 
 /// Ask whether to keep the span that is described in CONTROL.
 pub fn root(guest: u32) {
+    begin_extra();
     call(ROOT, guest);
 }
 
 /// Have OpenTelemetry's current context written into the frame.
 pub fn ambient(guest: u32) {
+    begin_extra();
     call(AMBIENT, guest);
+    let mut control = control();
+    control.frame.tracestate = tracestate(0, 0);
+}
+
+/// Room for what the host answers with: the sampler's attributes, and the text of a trace state behind them.
+const EXTRA_BYTES: u32 = 8_192;
+const SLACK: u32 = 64;
+
+fn begin_extra() {
+    let mut root = P::<Root>::at(&raw const control().root as u32);
+    root.state_len = SAME_STATE;
+    if root.extra_ptr == 0 {
+        root.extra_ptr = heap::alloc(EXTRA_BYTES);
+        root.extra_cap = if root.extra_ptr == 0 { 0 } else { EXTRA_BYTES - SLACK };
+    }
+}
+
+/// The trace state that the host has answered with, behind so many bytes of attributes; another one if with none.
+pub fn tracestate(extra_len: u32, otherwise: u32) -> u32 {
+    let root = P::<Root>::at(&raw const control().root as u32);
+    if root.state_len > root.extra_cap - extra_len {
+        return otherwise;
+    }
+    tracestates::keep(root.extra_ptr + extra_len, root.state_len)
+}
+
+/// After a trap: mark the block.
+pub fn mark() {
+    heap::mark(control().root.extra_ptr, EXTRA_BYTES);
 }
 
 static CLOCK: Var<u64> = Var::new(0);

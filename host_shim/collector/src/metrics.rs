@@ -157,7 +157,6 @@ fn some_meter(mut guest: P<Guest>) -> P<Meter> {
         meter.touched = LAST;
         fence();
         guest.meter = block;
-        guest.meter_bytes = METER_BYTES;
     }
     meter_of(guest)
 }

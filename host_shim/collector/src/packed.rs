@@ -13,14 +13,14 @@ mod region;
 mod value;
 
 pub use bloom::{Bloom, add_to_bloom, bloom, joined, may_meet};
-pub use entries::{compact, find, key_of, next_entry, put_fixed, put_text_entry};
-pub use keys::{begin_with, count_new, drop_last, drop_note, finish, given, has_dead, kept};
+pub use entries::{compact, copy_living, find, key_of, next_entry, put_fixed, put_text_entry};
+pub use keys::{begin_with, count_new, drop_last, drop_note, finish, given, has_dead, kept, replaced};
 pub use list::encode;
 pub use notes::note_body;
 pub use plain::plain;
 pub use region::{region, region_in_work, start};
 
-use crate::control::limits;
+use crate::control::{control, limits};
 use crate::guests::Guest;
 use crate::heap;
 use crate::memory::{P, Var, r8, r16, r32};
@@ -70,6 +70,12 @@ pub fn begin(guest: P<Guest>) {
     FIXED_START.set(0);
     FIXED_BASE.set(0);
     FIXED_END.set(0);
+}
+
+/// Get ready for a list of a change to a span, be it the guest's or the host's.
+pub fn begin_change(guest: P<Guest>) {
+    begin(guest);
+    IS_HOSTS.set(control().for_host != 0);
 }
 
 /// Say that the list is the host's.

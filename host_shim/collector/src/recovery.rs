@@ -3,7 +3,7 @@
 
 use crate::control::control;
 use crate::memory::P;
-use crate::{contexts, guests, heap, intern, metrics, packed, ranges, rejections, spans, tracestates, work};
+use crate::{contexts, guests, heap, host, intern, metrics, packed, ranges, rejections, spans, tracestates, work};
 
 /// Also after a trap in itself: it begins anew.
 pub fn recover() {
@@ -16,6 +16,7 @@ pub fn recover() {
     rejections::mark();
     contexts::mark_stack();
     tracestates::mark();
+    host::mark();
     spans::mark_reported();
     control.open_spans = 0;
     let mut out_bytes = 0;

@@ -30,8 +30,6 @@ pub struct Site {
     /// Of each field name its address and length.
     pub fields: u32,
     pub field_count: u32,
-    /// Length of the longest of them.
-    pub field_max: u32,
     /// The tag that its attributes are encoded with.
     pub tag: u32,
     pub attributes: Fixed,
@@ -113,7 +111,6 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
         return 0;
     }
     let mut at = file + file_len;
-    let mut field_max = 0;
     let mut is_good = true;
     let mut index = 0;
     while index < field_count {
@@ -128,9 +125,6 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
             w32(start + index * 8 + 4, field_len);
         }
         is_good &= field_len != 0 && !packed::is_reserved(at, field_len);
-        if field_len > field_max {
-            field_max = field_len;
-        }
         at += field_len;
         index += 1;
     }
@@ -214,7 +208,6 @@ pub fn register(guest: P<Guest>, source: u32, size: u32) -> u32 {
     site.name_len = name_len;
     site.fields = table;
     site.field_count = field_count;
-    site.field_max = field_max;
     site.tag = tag;
     site.attributes.ptr = entries.wrapping_sub(moved).wrapping_add(by);
     site.attributes.len = end - entries;

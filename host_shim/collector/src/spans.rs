@@ -30,7 +30,7 @@ use crate::packed::{self, Bloom, OF_SPAN};
 use crate::rejections::{KEPT_BYTES, reject};
 use crate::work;
 use exception::REPORTED_CAP;
-use slow_start::EXTRA_BYTES;
+use replacements::text_cap;
 use target::TARGET_GUEST;
 
 /// What is recorded of an open span.
@@ -52,17 +52,23 @@ struct Body {
     links: u32,
     kept_bytes: u32,
     site: u32,
-    status_code: u32,
+    /// From here on the attributes are those that were added, each of which counts; 0 if there are none.
+    late: u32,
     status: u32,
     status_len: u32,
     name: u32,
     name_len: u32,
-    has_name: u32,
+    status_code: u8,
+    has_name: u8,
+    /// How many entries are dead, as far as this goes.
+    dead_entries: u16,
 }
 
 const BODY: u32 = core::mem::size_of::<Body>() as u32;
 /// What most bodies get: a span with a few attributes.
 const USUAL: u32 = 512;
+/// So many dead entries are no harm.
+const FEW: u32 = 16;
 /// Fields of fixed size: ids, kind, time, flags; and room to write loosely.
 const HEAD: u64 = 160;
 const SLACK: u32 = 64;
@@ -71,8 +77,8 @@ const EVENT: u32 = 0x5a;
 const LINK: u32 = 0x6a;
 /// What an event or a link takes, whatever is in it.
 const ITEM_BYTES: u32 = 256;
-const OK: u32 = 1;
-const ERROR: u32 = 2;
+const OK: u8 = 1;
+const ERROR: u8 = 2;
 const SAMPLED: u32 = 1;
 const RANDOM: u32 = 2;
 
@@ -115,36 +121,70 @@ fn append(guest: P<Guest>, slot: P<Slot>, at: u32, end: u32) -> P<Body> {
 
 #[inline(never)]
 fn append_slowly(guest: P<Guest>, slot: P<Slot>, from: u32, size: u32) -> P<Body> {
-    let mut slot = slot;
     let body: P<Body> = P::at(slot.body);
     if u64::from(size) + u64::from(SLACK) <= u64::from(body.cap - body.len) {
         move_bytes(body.0 + body.len, from, size);
         return body;
     }
-    let mut owner = TARGET_GUEST.get();
-    let wanted = u64::from(body.len) + u64::from(size) + u64::from(SLACK);
-    let cap = if wanted > u64::from(heap::MAX_BYTES) { 0 } else { heap::rounded(wanted as u32) };
-    let block = if cap != 0 && may_hold_memory(owner, cap) { heap::alloc(cap) } else { 0 };
-    if block == 0 {
+    let new = living(body, size);
+    if new.is_none() {
         reject(guest, KEPT_BYTES);
+    } else {
+        move_bytes(new.0 + new.len, from, size);
+        replace(slot, new);
+    }
+    new
+}
+
+/// Copy what is recorded, without what is dead, to a block of its own with room for so many bytes more; none if there is
+/// no memory.
+fn living(body: P<Body>, more: u32) -> P<Body> {
+    let mut wanted = u64::from(body.len - body.dead) + u64::from(more) + u64::from(SLACK);
+    if body.dead != 0 {
+        // What was replaced will be again: there is to be room for some of that.
+        wanted += wanted / 8;
+    }
+    let cap = if wanted > u64::from(heap::MAX_BYTES) { 0 } else { heap::rounded(wanted as u32) };
+    let may_be = cap != 0 && (cap <= body.cap || may_hold_memory(TARGET_GUEST.get(), cap));
+    let block = if may_be { heap::alloc(cap) } else { 0 };
+    if block == 0 {
         return P::NONE;
     }
-    move_bytes(block, body.0, body.len);
     let mut new: P<Body> = P::at(block);
+    move_bytes(block, body.0, body.entries);
+    let late = if body.late == 0 { body.len } else { body.late };
+    let mut end = packed::copy_living(block + body.entries, body.0 + body.entries, body.0 + late);
+    new.late = if body.late == 0 { 0 } else { end - block };
+    end = packed::copy_living(end, body.0 + late, body.0 + body.len);
     new.cap = cap;
-    if new.dead != 0 {
-        let end = packed::compact(block + new.entries, block + new.len);
-        new.len = end - block;
-        new.dead = 0;
-    }
-    move_bytes(block + new.len, from, size);
-    let old_cap = body.cap;
-    fence();
-    slot.body = block;
-    owner.held_bytes = owner.held_bytes + u64::from(cap) - u64::from(old_cap);
-    fence();
-    heap::free(body.0, old_cap);
+    new.len = end - block;
+    new.dead = 0;
+    new.dead_entries = 0;
     new
+}
+
+fn replace(slot: P<Slot>, new: P<Body>) {
+    let (mut slot, mut owner) = (slot, TARGET_GUEST.get());
+    let old: P<Body> = P::at(slot.body);
+    let old_cap = old.cap;
+    fence();
+    slot.body = new.0;
+    owner.held_bytes = owner.held_bytes + u64::from(new.cap) - u64::from(old_cap);
+    fence();
+    heap::free(old.0, old_cap);
+}
+
+/// Give up what is dead when it is more than what is alive: so a change costs as much as the first ones, however many
+/// there were.
+fn tidy(slot: P<Slot>) {
+    let body: P<Body> = P::at(slot.body);
+    let living_entries = body.attributes + body.events + body.links;
+    if body.dead > body.len - body.dead + USUAL || u32::from(body.dead_entries) > living_entries + FEW {
+        let new = living(body, 0);
+        if !new.is_none() {
+            replace(slot, new);
+        }
+    }
 }
 
 /// The entries from `fresh` on replace those before with the same keys.
@@ -164,6 +204,7 @@ fn settle(body: P<Body>) {
                 let size = packed::next_entry(old) - old;
                 w8(old, 0);
                 body.dead += size;
+                body.dead_entries = body.dead_entries.saturating_add(1);
             }
         }
         at = packed::next_entry(at);
@@ -188,10 +229,12 @@ pub fn mark(guest: P<Guest>) {
             if slot.body != 0 {
                 let body: P<Body> = P::at(slot.body);
                 heap::mark(body.0, body.cap);
-                heap::mark(body.status, body.status_len + SLACK);
-                heap::mark(body.name, body.name_len + SLACK);
+                let status_cap = text_cap(body.status, body.status_len);
+                let name_cap = text_cap(body.name, body.name_len);
+                heap::mark(body.status, status_cap);
+                heap::mark(body.name, name_cap);
                 guest.kept_bytes += u64::from(body.kept_bytes);
-                guest.held_bytes += u64::from(body.cap);
+                guest.held_bytes += u64::from(body.cap) + u64::from(status_cap) + u64::from(name_cap);
                 settle(body);
             }
         }
@@ -202,5 +245,4 @@ pub fn mark(guest: P<Guest>) {
 /// Mark the blocks that are of no guest.
 pub fn mark_reported() {
     heap::mark(control().reported_ptr, REPORTED_CAP.get());
-    heap::mark(control().root.extra_ptr, EXTRA_BYTES);
 }

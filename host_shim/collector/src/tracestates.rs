@@ -24,7 +24,8 @@ const STATE: u32 = core::mem::size_of::<State>() as u32;
 const MAX: u32 = 0xffff;
 /// A longer text is no trace state.
 const MAX_BYTES: u32 = 4_096;
-/// The last so many stay, because the host may hold them.
+/// The last so many stay, because the host may hold them: for the calls around the one that runs. If there were more
+/// since, such a call loses its trace state, and nothing else.
 const RECENT: u32 = 64;
 
 static TABLE: Var<u32> = Var::new(0);
@@ -89,11 +90,20 @@ pub fn keep(data: u32, size: u32) -> u32 {
         tidy();
     }
     if free == CAP.get() && !grow() {
-        return 0;
+        // No memory, or as many as there can be.
+        tidy();
+        free = first_free();
+        if free == CAP.get() {
+            return 0;
+        }
     }
-    let block = heap::alloc(size);
+    let mut block = heap::alloc(size);
     if block == 0 {
-        return 0;
+        tidy();
+        block = heap::alloc(size);
+        if block == 0 {
+            return 0;
+        }
     }
     move_bytes(block, data, size);
     GENERATION.set(GENERATION.get().wrapping_add(1));
@@ -108,6 +118,15 @@ pub fn keep(data: u32, size: u32) -> u32 {
     state.id = id;
     COUNT.set(COUNT.get() + 1);
     id
+}
+
+/// The first free place of the table; behind its end if there is none.
+fn first_free() -> u32 {
+    let mut index = 0;
+    while index < CAP.get() && at(index).id != 0 {
+        index += 1;
+    }
+    index
 }
 
 fn grow() -> bool {

@@ -510,7 +510,12 @@ class StoreCalls:
             data.append(raw)
             arguments.append(len(raw))
         if not data or collector.write_scratch(b"".join(data)):
-            collector.call(function, guest, handle, *arguments)
+            # The host may set what guests may not: reserved keys, and values of any length.
+            collector.set_u32(collector.control + Control.FOR_HOST, 1)
+            try:
+                collector.call(function, guest, handle, *arguments)
+            finally:
+                collector.set_u32(collector.control + Control.FOR_HOST, 0)
         else:
             self._drop(guest, function)
 

@@ -215,6 +215,8 @@ class Collecting:
         _FLAGS.pack_into(
             collector._space, at + Control.FRAME_TRACE_FLAGS, flags, context.is_remote, context.is_valid, 0, 0
         )
+        if context.trace_state:
+            self._write_state(collector, context.trace_state)
 
     def _root(self, calls: StoreCalls, number: int) -> None:
         """Have the application's sampler decide about a span without a local parent."""
@@ -247,14 +249,23 @@ class Collecting:
         if extra and len(extra) <= room:
             collector.write(to, extra)
             collector.set_u32(control + Control.ROOT_EXTRA_LENGTH, len(extra))
-            to, room = to + len(extra), room - len(extra)
+        else:
+            extra = b""
         if result.trace_state != before:
-            state = result.trace_state.to_header().encode("utf-8", "replace")
-            if len(state) <= room:
-                collector.write(to, state)
-                collector.set_u32(control + Control.ROOT_STATE_LENGTH, len(state))
+            self._write_state(collector, result.trace_state, behind=len(extra))
         collector.write(control + Control.ROOT_TRACE_ID, result.trace_id.to_bytes(16))
         collector.write(control + Control.ROOT_DECISION, bytes((result.decision, result.trace_flags & _TRACE_FLAGS)))
+
+    @staticmethod
+    def _write_state(collector: StoreCollector, state: TraceState, *, behind: int = 0) -> None:
+        """Answer with a trace state, behind so many bytes of attributes; one that has no room is left out."""
+        to, room = (
+            collector.u32(collector.control + at) for at in (Control.ROOT_EXTRA_POINTER, Control.ROOT_EXTRA_CAPACITY)
+        )
+        raw = state.to_header().encode("utf-8", "replace")
+        if len(raw) <= room - behind:
+            collector.write(to + behind, raw)
+            collector.set_u32(collector.control + Control.ROOT_STATE_LENGTH, len(raw))
 
     @staticmethod
     def _bytes(collector: StoreCollector, pointer: int) -> bytes:

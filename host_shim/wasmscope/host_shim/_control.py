@@ -73,6 +73,7 @@ class Control(IntEnum):
     SCRATCH_POINTER = 176
     SCRATCH_CAPACITY = 180
     TEXT_POINTER = 184
+    FOR_HOST = 192
     # The configuration.
     LIMIT_BODY = 256
     LIMIT_VALUE = 260

@@ -13,6 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from wasmscope.host_shim._abi import VERSION
 from wasmscope.host_shim._clock import Stretch, ThreadClock
 from wasmscope.host_shim._descriptors import CallSite, DescriptorError, read_callsite
+from wasmscope.host_shim._encoded_size import attribute_bytes
 from wasmscope.host_shim._limits import Limits
 from wasmscope.host_shim._meter import GuestMeter
 from wasmscope.host_shim._packed import Attributes, Packed, fit
@@ -385,7 +386,7 @@ class Guest(GuestMeter):
         if target is None:
             return
         given = self._plain_attributes(target, self._still or self._view(), pointer, size)
-        if not given or not self._may_hold(target, size):
+        if not given:
             return
         keys = target.keys()
         if len(keys) + len(given) > self._limits.attributes:
@@ -394,6 +395,12 @@ class Guest(GuestMeter):
             given = {key: value for key, value in given.items() if key in fitted}
             if len(keys.union(given)) > self._limits.attributes:
                 given.pop(TRUNCATED, None)
+        # What is replaced goes, so that it does not count; but not what the span was started with.
+        sizes = {key: attribute_bytes(key, value) for key, value in given.items()}
+        replaced = sum(target.later.get(key, 0) for key in sizes)
+        if not self._may_hold(target, sum(sizes.values()) - replaced):
+            return
+        target.later.update(sizes)
         keys.update(given)
         target.span.set_attributes(given)
 

@@ -47,10 +47,11 @@ class GuestSpan:
         events: How many events it has.
         links: How many links it has.
         kept_bytes: How many bytes of the guest it holds.
+        later: What each attribute that was added to it counts for in them.
         entered: How many times it stands on the stack.
     """
 
-    __slots__ = ("_keys", "entered", "events", "fields", "frame", "handle", "kept_bytes", "links", "span")
+    __slots__ = ("_keys", "entered", "events", "fields", "frame", "handle", "kept_bytes", "later", "links", "span")
 
     def __init__(
         self, handle: int, span: Span, fields: Sequence[str], frame: CallFrame | None, keys: Iterable[str] = ()
@@ -62,6 +63,7 @@ class GuestSpan:
         self.events = 0
         self.links = 0
         self.kept_bytes = 0
+        self.later: dict[str, int] = {}
         self.entered = 0
         # Of its attributes; a set once there are more than it was started with.
         self._keys = keys

@@ -64,6 +64,29 @@ class TestOpenSpans:
         assert len(telemetry.span("again").attributes or {}) == 1
         assert guest.rejected() == {"kept_bytes": 8}
 
+    @pytest.mark.parametrize("delivery", ["live", "sdk"])
+    @pytest.mark.parametrize("on_the_call", [False, True])
+    def test_set_again(self, telemetry: Telemetry, delivery: str, on_the_call: bool) -> None:
+        """An attribute that is set again and again counts once, as its last value."""
+        telemetry.delivery = delivery
+        guest = Guest(telemetry.bridge(limits=Limits(kept_bytes=4 * KIB)))
+
+        def body() -> None:
+            span = 0 if on_the_call else guest.start("a")
+            for size in (*range(1_000), 5_000, 3_000):
+                guest.abi("span_attributes", span, *guest.attrs({"n": size, "k": "x" * size}))
+            guest.abi("span_attributes", span, *guest.attrs({"l": ["y" * 2_000]}))
+            guest.abi("span_attributes", span, *guest.attrs({"k": None}))
+            guest.abi("span_attributes", span, *guest.attrs({"l": {"of": ["z" * 2_000, 1.5, -1, b"", True, None]}}))
+            guest.abi("span_end", span)
+
+        guest.run(body)
+
+        found = dict(telemetry.span("wasm.call run" if on_the_call else "a").attributes or {})
+        assert found["n"] == 3_000
+        assert "z" * 2_000 in str(found["l"])
+        assert guest.rejected() == {"kept_bytes": 2}
+
     @pytest.mark.parametrize("on_the_call", [False, True])
     def test_events_links_exceptions(self, guest: Guest, telemetry: Telemetry, on_the_call: bool) -> None:
         """Events, links and exceptions beyond the limit are dropped, on the call's span, too."""

@@ -230,6 +230,29 @@ class TestAcrossCalls:
         assert look.names(telemetry) == ["wasm.call run", "a"]
         assert guest.rejected() == {"not_entered": 1}
 
+    def test_changed_by_the_host(self, guest: Guest, telemetry: Telemetry) -> None:
+        """A host function may give the guest's span any key and value, with an event and a link, too; the guest may
+        not, also afterwards."""
+        given: dict[str, Any] = {"wasm.x": 1, "wasmscope.y": "z" * 20_000, "own": True}
+
+        def body() -> None:
+            span = guest.entered("a")
+            current = trace.get_current_span()
+            current.set_attribute("wasm.first", "one")
+            current.set_attributes(given)
+            current.add_event("of the host", given)
+            current.add_link(trace.SpanContext(0xABC, 0xDEF, is_remote=False), given)
+            guest.abi("span_attributes", span, *guest.attrs({"wasm.x": 2, "b": 3}))
+            guest.abi("span_end", span)
+
+        guest.run(body)
+
+        span = telemetry.span("a")
+        assert dict(span.attributes or {}) == {"wasm.first": "one", **given, "b": 3}
+        assert [(event.name, dict(event.attributes or {})) for event in span.events] == [("of the host", given)]
+        assert [dict(link.attributes or {}) for link in span.links] == [given]
+        assert guest.rejected() == {"attribute_reserved": 1}
+
     def test_nested_in_the_host(self, guest: Guest, telemetry: Telemetry, look: Recorder) -> None:
         """After each call the host's span is current again, whatever the guest left entered."""
         tracer = telemetry.tracer_provider.get_tracer("host")
@@ -244,6 +267,25 @@ class TestAcrossCalls:
 
 
 class TestOutsideOfCalls:
+    @pytest.mark.parametrize("state", [trace.TraceState(), trace.TraceState([("vendor", "x"), ("b", "y" * 200)])])
+    def test_trace_state(self, guest: Guest, telemetry: Telemetry, state: trace.TraceState) -> None:
+        """What is started outside of any call is a child of OpenTelemetry's current span, and has its trace state."""
+        flags = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+        parent = trace.SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=flags, trace_state=state)
+        token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(parent)))
+        try:
+            for name in ("first", "second"):
+                guest.abi("span_end", guest.start(name))
+        finally:
+            context.detach(token)
+        guest.abi("span_end", guest.start("later"))
+        guest.instance.close()
+
+        for span in (telemetry.span("first"), telemetry.span("second")):
+            assert (span.context.trace_id, parent_of(span), span.context.trace_state) == (0xABC, 0xDEF, state)
+        later = telemetry.span("later")
+        assert (later.parent, later.context.trace_state) == (None, {})
+
     def test_entries(self, guest: Guest, telemetry: Telemetry) -> None:
         """Exports that are called without the bridge have no call's span: what they enter is current for the guest
         until it is exited or ended, and not for the host."""

@@ -193,6 +193,7 @@ class TestCurrent:
 
         own.on_call = ambient
         assert own.context(0) == (b"A" * 16, b"B" * 8, 1, 0)
+        assert own.u32(48) == 0
         handle = own.start("loose")
         own.enter(handle)
         asked = len(own.calls)
@@ -202,6 +203,26 @@ class TestCurrent:
         assert own.context(0, guest=1) == (b"A" * 16, b"B" * 8, 1, 0)
         own.end(handle)
         assert own.context(0) == (b"A" * 16, b"B" * 8, 1, 0)
+
+    @pytest.mark.parametrize("state", ["", "a=1", "a=" + "x" * 600])
+    def test_tracestate_outside_of_calls(self, state: str) -> None:
+        """A span that is started outside of any call has the trace state of its parent."""
+        own = Collector()
+        own.frame(0, is_valid=False, tracestate="of=before")
+
+        def ambient(op: int, guest: int) -> None:
+            assert op == AMBIENT
+            own.write(own.control + 16, b"A" * 16 + b"B" * 8)
+            own.write(own.control + 44, bytes([1, 0, 1, 0]))
+            if state:
+                own.write(own.u32(444), state.encode())
+                own.u32(460, len(state))
+
+        own.on_call = ambient
+        for _ in range(2):
+            own.end(own.start("loose"))
+            (span,) = own.take().spans
+            assert (span.trace_id, span.parent_span_id, span.trace_state) == (b"A" * 16, b"B" * 8, state)
 
     def test_unsampled(self) -> None:
         """A span without a sampled parent has a handle and a context, and takes nothing else; it is counted."""
@@ -261,6 +282,23 @@ class TestRemote:
         own.end(handle)
         assert own.rejected() == {"ended": 2, "not_entered": 1, "handle": 1}
 
+    @pytest.mark.parametrize("size", [1, 400])
+    def test_tracestates_without_memory(self, size: int) -> None:
+        """Where there is no memory for more trace states, those that nobody refers to make room."""
+        own = Collector(limits=Limits(kept_contexts=2_000))
+        own.store.set_limits(memory_size=own.memory_bytes)
+        first = own.start("n", context=own.remote(tracestate="keep=me"))
+        number = 0
+        while own.tracestate(f"n={number},long={'x' * size}"):
+            own.remote(tracestate=f"n={number},long={'x' * size}")
+            number += 1
+        assert 64 < number < 2_000
+        for _ in range(2_000):
+            own.remote()
+        assert own.tracestate("b=3")
+        own.end(first)
+        assert own.take().spans[0].trace_state == "keep=me"
+
     @pytest.mark.parametrize("kept", [0, 1, 5, 40])
     def test_ring(self, kept: int) -> None:
         """The last ones that were given out are known, whatever became of spans meanwhile."""
@@ -275,6 +313,39 @@ class TestRemote:
         assert known[100 - kept :] == expected[100 - kept :]
         assert set(known[: 100 - kept]) == {SPAN_ID}
         assert own.rejected() == {"handle": 100 - kept}
+
+    def test_ring_without_memory(self) -> None:
+        """Where there is no memory for more, the last ones are known all the same; with memory again, more of them."""
+        own = Collector(limits=Limits(kept_contexts=50_000))
+        own.store.set_limits(memory_size=own.memory_bytes + 65_536)
+        handles: list[int] = []
+
+        def remember(count: int) -> None:
+            for _ in range(count):
+                handles.append(own.remote(span_id=b"%08d" % len(handles)))
+                assert handles[-1]
+
+        def known() -> int:
+            """How many of the last ones are known, with no gap."""
+            count = 0
+            for number in reversed(range(len(handles))):
+                context = own.context(handles[number])
+                assert context is not None
+                if context[1] != b"%08d" % number:
+                    assert context[1] == SPAN_ID
+                    break
+                count += 1
+            return count
+
+        remember(10_000)
+        most = known()
+        assert 100 < most < 10_000
+        own.store.set_limits()
+        remember(1)
+        assert known() == most + 1
+        remember(3_000)
+        assert known() == most + 3_001
+        assert own.rejected().keys() == {"handle"}
 
     @pytest.mark.parametrize(
         ("flags", "policy", "is_kept"),

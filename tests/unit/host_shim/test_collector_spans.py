@@ -278,6 +278,81 @@ class TestChanges:
         assert own.rejected() == {}
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "alone": {},
+    "among many": {f"k{index}": index for index in range(100)},
+    "beside a long one": {"long": "x" * 16_000},
+}
+
+
+class TestManyUpdates:
+    """A guest that sets the same attributes again and again, as a counter of what it did."""
+
+    @pytest.mark.parametrize("others", OTHERS)
+    def test_costs(self, others: str) -> None:
+        """However often, another time costs no more fuel than at first, and no memory."""
+        own = Collector(fuel=1 << 60)
+        handle = own.start("n", OTHERS[others])
+        own.event(handle, "e", {"n": 1})
+
+        def burnt(first: int) -> int:
+            before = own.store.get_fuel()
+            for number in range(first, first + 1_000):
+                own.attributes(handle, {"n": number, "text": "y" * (number % 50)})
+            return before - own.store.get_fuel()
+
+        early = burnt(0)
+        size = own.memory_bytes
+        for number in range(1_000, 49_000):
+            (length,) = own.scratch({"n": number, "text": "y" * (number % 50)})
+            own.call("span_attributes", 0, handle, length)
+        assert burnt(49_000) < early * 1.2
+        assert own.memory_bytes == size
+        own.end(handle)
+        (span,) = own.take().spans
+        assert attributes_of(span.attributes) == {**OTHERS[others], "n": 49_999, "text": "y" * 49}
+        assert len(span.events) == 1
+        assert own.rejected() == {}
+
+    def test_kept_bytes(self) -> None:
+        """What is set again counts once, as what it takes now."""
+        own = Collector(limits=Limits(kept_bytes=1_000))
+        handle = own.start("n", {"first": "x" * 300})
+        for number in range(300):
+            own.attributes(handle, {"n": number, "text": "y" * (number % 500)})
+        assert own.rejected() == {}
+        # 315 and 13 are kept, and 16 of what is around the text.
+        own.attributes(handle, {"text": "z" * 700})
+        assert own.rejected() == {"kept_bytes": 1}
+        own.call("recover")
+        own.attributes(handle, {"text": "z" * 640})
+        # What the span was started with counts until it ends.
+        own.attributes(handle, {"first": 1})
+        own.attributes(handle, {"more": "x" * 20})
+        assert own.rejected() == {"kept_bytes": 2}
+        own.attributes(handle, {"text": "short"})
+        own.attributes(handle, {"more": "x" * 600})
+        own.end(handle)
+        (span,) = own.take().spans
+        assert attributes_of(span.attributes) == {"first": 1, "n": 299, "text": "short", "more": "x" * 600}
+        # And all of it goes with the span.
+        own.end(own.start("n", {"k": "x" * 980}))
+        assert own.rejected() == {"kept_bytes": 2}
+
+    def test_shrinks(self) -> None:
+        """A span whose long values are replaced by short ones gives their memory back."""
+        own = Collector(limits=Limits(kept_bytes=1 << 30))
+        own.attributes(own.start("n"), {"k": "x" * 16_000})
+        size = own.memory_bytes
+        for _ in range(1_000):
+            handle = own.start("n")
+            own.attributes(handle, {f"k{index}": "x" * 16_000 for index in range(4)})
+            for value in ("y", "z"):
+                own.attributes(handle, {f"k{index}": value for index in range(4)})
+        # 512 bytes and what a slot takes, of 64,000.
+        assert own.memory_bytes - size < 3 << 20
+
+
 class TestSites:
     def test_same_bytes(self) -> None:
         """The same descriptor has the same id, another one another, and what is refused has none."""
@@ -374,6 +449,21 @@ class TestFail:
         assert span.status.message == "r" * 30_000
         assert attributes_of(span.events[0].attributes) == {"exception.stacktrace": "s" * 90_000, "k" * 300: 1}
 
+    def test_without_memory(self) -> None:
+        """Where there is no memory for the host's texts, the spans end as failed all the same."""
+        own = Collector()
+        own.end(own.start("so that there is a buffer"))
+        own.take()
+        for index in range(3):
+            own.start(f"s{index}")
+        own.scratch("r" * 400_000)
+        own.store.set_limits(memory_size=own.memory_bytes)
+        assert own.fail(0, "r" * 400_000, {"k": 1}, end_ns=77) == 3
+        spans = own.take().spans
+        assert [span.name for span in spans] == ["s2", "s1", "s0"]
+        assert {(span.status.code, span.status.message, span.end_time_unix_nano) for span in spans} == {(2, "", 77)}
+        assert own.u32(136) == 0
+
 
 class TestRanges:
     def test_what_cannot_be_read(self) -> None:
@@ -441,6 +531,37 @@ class TestRanges:
 
 
 class TestKeptBytes:
+    @pytest.mark.parametrize("what", ["status", "name"])
+    def test_texts(self, what: str) -> None:
+        """The memory for descriptions and new names of open spans is bounded with that of the spans; those that are
+        replaced, and those of spans that ended, make room."""
+        own = Collector(limits=Limits(kept_bytes=0, open_spans=200))
+
+        def change(handle: int, text: str) -> bool:
+            before = own.rejected().get("kept_bytes", 0)
+            if what == "status":
+                own.status(handle, 2, text)
+            else:
+                own.rename(handle, text)
+            return own.rejected().get("kept_bytes", 0) == before
+
+        for _ in range(3):
+            handles = [own.start(f"s{index}") for index in range(200)]
+            # 512 bytes a span, 2,048 a text, of 2,048 a span.
+            assert [change(handle, "x" * 1_000) for handle in handles] == [True] * 150 + [False] * 50
+            # Replaced: the new one is there before the old one goes.
+            assert change(handles[0], "")
+            assert change(handles[0], "y") == (what == "status")
+            own.call("recover")
+            assert not change(handles[199], "x" * 1_000)
+            for handle in handles:
+                own.end(handle)
+            spans = own.take().spans
+            texts = [span.status.message if what == "status" else span.name for span in spans]
+            assert texts[1:150] == ["x" * 1_000] * 149
+            assert texts[150:] == ["" if what == "status" else f"s{index}" for index in range(150, 200)]
+            assert {span.status.code for span in spans} == {2 if what == "status" else 0}
+
     def test_spans(self) -> None:
         """Attributes, events and links of open spans count until they end; what is over the limit is left out."""
         own = Collector(limits=Limits(kept_bytes=1_000))

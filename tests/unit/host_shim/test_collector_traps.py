@@ -14,7 +14,7 @@ import pytest
 import wasmtime
 
 from tests.support import packing
-from tests.support.collecting import Collector
+from tests.support.collecting import Collector, attributes_of
 from wasmscope.host_shim import Limits
 
 PLENTY = 1 << 60
@@ -238,6 +238,44 @@ def test_change(function: str, is_large: bool) -> None:
     assert lost
 
 
+def test_one_more_update() -> None:
+    """Wherever a trap strikes where a span gives up what was replaced in it, it has the new value or the one before."""
+    own = collector()
+    # The next one leaves 24 dead entries, of 16 more than the 6 that live.
+    updates = 12
+
+    def begin() -> int:
+        handle = own.start("plain", {"other": "x" * 100})
+        own.event(handle, "event")
+        for number in range(updates):
+            own.attributes(handle, {"n": number, "text": "y" * number})
+        own.scratch({"n": -1, "text": "z"})
+        return handle
+
+    handle = begin()
+    (length,) = own.scratch({"n": -1, "text": "z"})
+
+    def after(fuel: int, struck: bool, result: Any) -> None:
+        nonlocal handle
+        is_counted = recover(own)
+        own.end(handle)
+        (span,) = own.take().spans
+        found = attributes_of(span.attributes)
+        is_there = found["n"] == -1
+        assert found == {
+            "wasm.tenant": "acme",
+            "other": "x" * 80,
+            "wasmscope.truncated": ("other=100",),
+            "n": -1 if is_there else updates - 1,
+            "text": "z" if is_there else "y" * (updates - 1),
+        }
+        assert len(span.events) == 1
+        check(struck, is_there, is_counted)
+        handle = begin()
+
+    at_every_place(own, lambda _: own.call("span_attributes", 0, handle, length), after)
+
+
 @pytest.mark.parametrize("function", ["callsite", "remote_keep"])
 def test_registration(function: str) -> None:
     """Wherever a trap strikes in a registration, it is complete or counted, and can be made again."""
@@ -311,6 +349,45 @@ def test_stack(function: str) -> None:
 
     begin()
     at_every_place(own, act, after)
+
+
+def test_other_guests_entries() -> None:
+    """Wherever a trap strikes where the stack is tidied for one guest, each span of another one is entered once."""
+    own = collector(guests=2, limits=Limits(span_depth=4))
+    # Outside of calls the stack is that of all guests.
+    own.frame(0, is_valid=False)
+    handles: list[int] = []
+    others: list[int] = []
+
+    def begin() -> None:
+        handles[:] = [own.start(f"span {index}") for index in range(5)]
+        others[:] = [own.start(f"other {index}", guest=1) for index in range(3)]
+        for index, handle in enumerate(handles[:4]):
+            own.enter(handle)
+            if index < 3:
+                own.enter(others[index], guest=1)
+        # A gap before those of the other.
+        own.exit(handles[0])
+
+    def after(fuel: int, struck: bool, result: Any) -> None:
+        own.call("recover")
+        before = own.rejected(1).get("not_entered", 0)
+        for other in others:
+            own.exit(other, guest=1)
+            assert own.rejected(1).get("not_entered", 0) == before
+        for other in others:
+            own.exit(other, guest=1)
+        assert own.rejected(1)["not_entered"] == before + 3
+        for handle in handles:
+            own.end(handle)
+        for other in others:
+            own.end(other, guest=1)
+        assert own.u32(128) == own.u32(136) == 0
+        own.take()
+        begin()
+
+    begin()
+    at_every_place(own, lambda _: own.enter(handles[4]), after)
 
 
 def test_recovery_itself() -> None:

@@ -98,17 +98,18 @@ fn entries(guest: P<Guest>) -> u32 {
     let mut to = base;
     let mut index = base;
     while index < len {
-        let entry = entry_at(index);
+        let mut entry = entry_at(index);
         if entry.handle != 0 {
             if control.frame_id != 0 || entry.guest == guest.number {
                 count += 1;
             }
             if to != index {
-                // An entry that is there twice for a moment is no harm: `recover` counts anew.
                 let (handle, number) = (entry.handle, entry.guest);
                 let mut place = entry_at(to);
+                // With no call or loop in between: after a trap it must not be there twice.
                 place.handle = handle;
                 place.guest = number;
+                entry.handle = 0;
             }
             to += 1;
         }

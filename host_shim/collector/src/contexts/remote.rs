@@ -20,9 +20,15 @@ struct Remote {
 
 pub const REMOTE: u32 = core::mem::size_of::<Remote>() as u32;
 
+/// Where a remote context lies in a ring for so many.
+#[inline(always)]
+fn place_of(serial: u64, cap: u32) -> u32 {
+    ((serial - 1) % u64::from(cap)) as u32 * REMOTE
+}
+
 #[inline(always)]
 fn remote_at(guest: P<Guest>, serial: u64) -> P<Remote> {
-    P::at(guest.remote + ((serial - 1) % u64::from(guest.remote_cap)) as u32 * REMOTE)
+    P::at(guest.remote + place_of(serial, guest.remote_cap))
 }
 
 fn remote_of(guest: P<Guest>, handle: i64) -> P<Remote> {
@@ -60,24 +66,11 @@ pub fn keep_remote(guest: P<Guest>, trace_id: [u64; 2], span_id: u64, flags: u32
     let serial = guest.remotes + 1;
     let wanted = if limits().kept_contexts == 0 { 1 } else { limits().kept_contexts };
     let cap = guest.remote_cap;
-    // It grows before it goes round for the first time: what is in it keeps its place.
-    if cap < wanted && serial > u64::from(cap) {
-        let mut more = if cap == 0 { 16 } else { cap * 2 };
-        if more > wanted {
-            more = wanted;
-        }
-        let block = if more > heap::MAX_BYTES / REMOTE { 0 } else { heap::alloc(more * REMOTE) };
-        if block != 0 {
-            fill(block, more * REMOTE);
-            let old = guest.remote;
-            move_bytes(block, old, cap * REMOTE);
-            guest.remote = block;
-            guest.remote_cap = more;
-            heap::free(old, cap * REMOTE);
-        } else {
-            reject(guest, KEPT_BYTES);
-            return 0;
-        }
+    let is_full = cap == 0 || remote_at(guest, serial).serial != 0;
+    // Where it cannot grow, the oldest one is forgotten early.
+    if is_full && cap < wanted && !grow_ring(guest, wanted) && cap == 0 {
+        reject(guest, KEPT_BYTES);
+        return 0;
     }
     let mut remote = remote_at(guest, serial);
     remote.context.trace_id = trace_id;
@@ -91,6 +84,34 @@ pub fn keep_remote(guest: P<Guest>, trace_id: [u64; 2], span_id: u64, flags: u32
     guest.remotes = serial;
     operation::commit();
     (serial as i64) << 20 | IS_REMOTE
+}
+
+/// Have a ring for more, but for no more than `wanted`; false if there is no memory.
+fn grow_ring(guest: P<Guest>, wanted: u32) -> bool {
+    let mut guest = guest;
+    let cap = guest.remote_cap;
+    let mut more = if cap == 0 { 16 } else { cap * 2 };
+    if more > wanted {
+        more = wanted;
+    }
+    let block = if more > heap::MAX_BYTES / REMOTE { 0 } else { heap::alloc(more * REMOTE) };
+    if block == 0 {
+        return false;
+    }
+    fill(block, more * REMOTE);
+    let old = guest.remote;
+    let mut index = 0;
+    while index < cap {
+        let remote: P<Remote> = P::at(old + index * REMOTE);
+        if remote.serial != 0 {
+            move_bytes(block + place_of(remote.serial, more), remote.0, REMOTE);
+        }
+        index += 1;
+    }
+    guest.remote = block;
+    guest.remote_cap = more;
+    heap::free(old, cap * REMOTE);
+    true
 }
 
 #[inline(always)]

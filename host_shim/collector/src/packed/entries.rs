@@ -74,6 +74,26 @@ pub fn compact(start: u32, end: u32) -> u32 {
     to
 }
 
+/// Copy entries, those that are dead left out. Gives where they end.
+pub fn copy_living(to: u32, start: u32, end: u32) -> u32 {
+    let mut to = to;
+    let mut from = start;
+    let mut at = start;
+    while at < end {
+        let next = next_entry(at);
+        if r8(at) == DEAD {
+            if from != at {
+                move_bytes(to, from, at - from);
+                to += at - from;
+            }
+            from = next;
+        }
+        at = next;
+    }
+    move_bytes(to, from, end - from);
+    to + (end - from)
+}
+
 /// Copy entries that were encoded with one tag for a field with another.
 #[inline(always)]
 pub fn put_fixed(to: u32, fixed: P<Fixed>, from_tag: u32, tag: u32) -> u32 {

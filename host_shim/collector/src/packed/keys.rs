@@ -145,20 +145,33 @@ pub fn drop_last(excess: u32) -> u32 {
     dropped
 }
 
+static REPLACED: Var<u32> = Var::new(0);
+
+/// How many bytes the entries have that the last `count_new` found from `late` on.
+pub fn replaced() -> u32 {
+    REPLACED.get()
+}
+
 /// Say of the attributes of the list which are among those of a span, from `start` to `end`; gives how many are not.
-pub fn count_new(start: u32, end: u32) -> u32 {
+pub fn count_new(start: u32, end: u32, late: u32) -> u32 {
     let mut new = 0;
+    let mut bytes = 0;
     let mut index = 0;
     while index < GIVEN.get() {
         let place = ORDER.get() + index * 8;
         let (key, key_len) = key_of(r32(place));
-        if find(start, end, OF_SPAN, key, key_len) != 0 {
+        let old = find(start, end, OF_SPAN, key, key_len);
+        if old != 0 {
             w32(place + 4, r32(place + 4) | IS_FIXED);
+            if old >= late {
+                bytes += next_entry(old) - old;
+            }
         } else {
             new += 1;
         }
         index += 1;
     }
+    REPLACED.set(bytes);
     new
 }
 

@@ -1,7 +1,7 @@
 //! What is added to an open span: attributes, events and links.
 
 use super::target::{TARGET_GUEST, find, may_hold};
-use super::{Body, EVENT, ITEM_BYTES, LINK, append, place, settle};
+use super::{Body, EVENT, ITEM_BYTES, LINK, append, place, settle, tidy};
 use crate::contexts::{self, Slot};
 use crate::control::limits;
 use crate::guests::Guest;
@@ -33,17 +33,20 @@ pub fn attributes(guest: P<Guest>, handle: i64, attrs_len: i64) {
     if at == 0 {
         return;
     }
-    packed::begin(guest);
+    packed::begin_change(guest);
     let mut end = packed::encode(site, list, size, at, OF_SPAN);
     let at = packed::start();
-    if packed::given() == 0 || !may_hold(guest, size) {
+    if packed::given() == 0 {
         return;
     }
     let bloom = packed::bloom();
     let may_replace = packed::may_meet(&bloom, &body.bloom);
     let mut new = packed::given();
+    let mut replaced = 0;
     if may_replace {
-        new = packed::count_new(body.0 + body.entries, body.0 + body.len);
+        let late = if body.late == 0 { u32::MAX } else { body.0 + body.late };
+        new = packed::count_new(body.0 + body.entries, body.0 + body.len, late);
+        replaced = packed::replaced();
     }
     let limit = limits.attributes;
     if body.attributes + packed::given() > limit && body.attributes + new > limit {
@@ -56,24 +59,32 @@ pub fn attributes(guest: P<Guest>, handle: i64, attrs_len: i64) {
     if packed::has_dead() {
         end = packed::compact(at, end);
     }
+    // What is replaced goes, so that it does not count; but not what the span was started with.
+    let added = end - at;
+    if added > replaced && !may_hold(guest, added - replaced) {
+        return;
+    }
     let mut body = append(guest, slot, at, end);
     if body.is_none() {
         return;
     }
     let mut owner = TARGET_GUEST.get();
-    let added = end - at;
     fence();
     if may_replace {
         body.fresh = body.len;
     }
+    if body.late == 0 {
+        body.late = body.len;
+    }
     body.len += added;
     body.attributes += new;
     body.bloom = packed::joined(&body.bloom, &bloom);
-    body.kept_bytes += size;
-    owner.kept_bytes += u64::from(size);
+    body.kept_bytes = body.kept_bytes + added - replaced;
+    owner.kept_bytes = owner.kept_bytes + u64::from(added) - u64::from(replaced);
     operation::commit();
     if may_replace {
         settle(body);
+        tidy(slot);
     }
 }
 
@@ -129,7 +140,7 @@ pub fn event(guest: P<Guest>, handle: i64, name_len: i64, attrs_len: i64) {
     let mut given = 0;
     if size != 0 {
         let from_at = end - at;
-        packed::begin(guest);
+        packed::begin_change(guest);
         end = packed::encode(sites::nothing(), list, size, end, OF_EVENT);
         at = packed::start();
         given = packed::given();
@@ -200,7 +211,7 @@ pub fn link(guest: P<Guest>, handle: i64, target: i64, attrs_len: i64) {
     let mut end = at + 35;
     let mut bytes = ITEM_BYTES;
     if size != 0 {
-        packed::begin(guest);
+        packed::begin_change(guest);
         end = packed::encode(sites::nothing(), list, size, end, OF_LINK);
         at = packed::start();
         if packed::given() != 0 {

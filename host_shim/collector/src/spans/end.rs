@@ -1,13 +1,14 @@
 //! The end of a span: what was recorded of it becomes a record that the host takes.
 
 use super::exception::EXCEPTION;
-use super::{BODY, Body, ERROR, EVENT, NAME, OK, SAMPLED, SLACK, USUAL};
+use super::replacements::text_cap;
+use super::{BODY, Body, ERROR, EVENT, NAME, OK, SAMPLED, USUAL};
 use crate::contexts::{self, CURRENT, LOST, Slot};
 use crate::control::{UNSAMPLED, control};
 use crate::guests::Guest;
 use crate::heap;
 use crate::host;
-use crate::memory::{P, copy_loosely, fence, move_bytes, r8, w8, w16, w64};
+use crate::memory::{P, copy_loosely, fence, move_bytes, w8, w16, w64};
 use crate::operation;
 use crate::output;
 use crate::packed::{self, OF_EVENT};
@@ -91,7 +92,7 @@ fn end_open(
             } else {
                 let head = body.entries - BODY;
                 move_bytes(at, body.0 + BODY, head);
-                end = put_living(at + head, body.0 + body.entries, body.0 + body.len);
+                end = packed::copy_living(at + head, body.0 + body.entries, body.0 + body.len);
             }
             if body.has_name != 0 {
                 w8(end, NAME);
@@ -115,7 +116,7 @@ fn end_open(
                     end += status_len;
                 }
                 w8(end, 0x18);
-                w8(end + 1, status_code);
+                w8(end + 1, u32::from(status_code));
                 end += 2;
             }
         }
@@ -138,11 +139,20 @@ fn end_open(
         heap::free(body.0, cap);
     }
     if status != 0 {
-        heap::free(status, status_len + SLACK);
+        free_text(guest, status, status_len);
     }
     if name != 0 {
-        heap::free(name, name_len + SLACK);
+        free_text(guest, name, name_len);
     }
+}
+
+/// Free a text of a span that has ended.
+#[inline(never)]
+fn free_text(guest: P<Guest>, block: u32, len: u32) {
+    let mut guest = guest;
+    let cap = text_cap(block, len);
+    guest.held_bytes -= u64::from(cap);
+    heap::free(block, cap);
 }
 
 #[inline(never)]
@@ -160,20 +170,6 @@ fn end_failed(
     end_open(guest, slot, index, end_ns, event, event_len, reason, reason_len);
 }
 
-fn put_living(to: u32, from: u32, end: u32) -> u32 {
-    let mut to = to;
-    let mut at = from;
-    while at < end {
-        let next = packed::next_entry(at);
-        if r8(at) != 0 {
-            move_bytes(to, at, next - at);
-            to += next - at;
-        }
-        at = next;
-    }
-    to
-}
-
 /// End a guest's open spans with status ERROR, the innermost first: all, or those started in a call with this number or
 /// a later one into the guest that the frame names. Gives how many.
 pub fn fail(guest: P<Guest>, frame: u64, reason_len: i64, list_len: i64, end_ns: u64) -> u32 {
@@ -185,8 +181,11 @@ pub fn fail(guest: P<Guest>, frame: u64, reason_len: i64, list_len: i64, end_ns:
     let list = ranges::take(list_len);
     // Both out of the way of the host, which may write to scratch when the buffer is full.
     let mut start = work::get(u64::from(reason_len) + u64::from(list_len) + 1_024);
+    // Without memory for them, the spans end all the same: with the status, and neither text nor event.
+    let (reason_len, list_len) = if start == 0 { (0, 0) } else { (reason_len, list_len) };
     if start == 0 {
-        return 0;
+        // Any address says that they failed.
+        start = guest.0;
     }
     move_bytes(start, reason, reason_len);
     let mut event_len = 0;

@@ -1,7 +1,7 @@
 //! What is replaced in an open span: its status and its name.
 
-use super::target::find;
-use super::{Body, ERROR, OK, SLACK};
+use super::target::{TARGET_GUEST, find};
+use super::{Body, ERROR, OK, SLACK, may_hold_memory};
 use crate::control::limits;
 use crate::guests::Guest;
 use crate::heap;
@@ -13,6 +13,12 @@ use crate::rejections::{KEPT_BYTES, STATUS, reject, reject_number};
 use crate::text;
 
 static TEXT_LEN: Var<u32> = Var::new(0);
+
+/// How much memory the block of a text of so many bytes takes; none if there is no block.
+#[inline(never)]
+pub fn text_cap(block: u32, len: u32) -> u32 {
+    if block == 0 { 0 } else { heap::rounded(len + SLACK) }
+}
 
 /// Copy a text of the call, cut and repaired, into a block of its own. 0 if it is empty or there is no memory. TEXT_LEN
 /// has its length.
@@ -29,7 +35,8 @@ fn copy_text(guest: P<Guest>, text_len: i64, limit: u32) -> u32 {
         return 0;
     }
     let sure = if text::is_utf8(from, size) { size } else { text::repaired_size(from, size) };
-    let block = heap::alloc(sure + SLACK);
+    let cap = heap::rounded(sure + SLACK);
+    let block = if may_hold_memory(TARGET_GUEST.get(), cap) { heap::alloc(cap) } else { 0 };
     if block == 0 {
         reject(guest, KEPT_BYTES);
         return 0;
@@ -45,11 +52,11 @@ pub fn status(guest: P<Guest>, handle: i64, code: u32, text_len: i64) {
     if slot.is_none() {
         return;
     }
-    if code > ERROR {
+    if code > u32::from(ERROR) {
         reject_number(guest, STATUS, i64::from(code));
         return;
     }
-    let block = if code == ERROR && text_len != 0 { copy_text(guest, text_len, limits().name) } else { 0 };
+    let block = if code == u32::from(ERROR) && text_len != 0 { copy_text(guest, text_len, limits().name) } else { 0 };
     let text_len = if block == 0 { 0 } else { TEXT_LEN.get() };
     let mut body: P<Body> = P::at(slot.body);
     // OpenTelemetry's rule: OK is final, and unset changes nothing.
@@ -58,12 +65,15 @@ pub fn status(guest: P<Guest>, handle: i64, code: u32, text_len: i64) {
         return;
     }
     let (old, old_len) = (body.status, body.status_len);
+    let (cap, old_cap) = (text_cap(block, text_len), text_cap(old, old_len));
+    let mut owner = TARGET_GUEST.get();
     fence();
-    body.status_code = code;
+    body.status_code = code as u8;
     body.status = block;
     body.status_len = text_len;
+    owner.held_bytes = owner.held_bytes + u64::from(cap) - u64::from(old_cap);
     operation::commit();
-    heap::free(old, old_len + SLACK);
+    heap::free(old, old_cap);
 }
 
 /// The ABI's `span_rename`.
@@ -78,6 +88,8 @@ pub fn rename(guest: P<Guest>, handle: i64, text_len: i64) {
     }
     let mut body: P<Body> = P::at(slot.body);
     let (old, old_len) = (body.name, body.name_len);
+    let (cap, old_cap) = (text_cap(block, TEXT_LEN.get()), text_cap(old, old_len));
+    let mut owner = TARGET_GUEST.get();
     // The first entry is the name that it was started with, unless it has another one already.
     let entry = body.0 + body.entries;
     let dead = if body.has_name == 0 { packed::next_entry(entry) - entry } else { 0 };
@@ -87,8 +99,10 @@ pub fn rename(guest: P<Guest>, handle: i64, text_len: i64) {
     if dead != 0 {
         body.has_name = 1;
         body.dead += dead;
+        body.dead_entries = body.dead_entries.saturating_add(1);
         w8(entry, 0);
     }
+    owner.held_bytes = owner.held_bytes + u64::from(cap) - u64::from(old_cap);
     operation::commit();
-    heap::free(old, old_len + SLACK);
+    heap::free(old, old_cap);
 }

@@ -1,11 +1,10 @@
 //! The start of a span that the host decides on, that has a trace state, or that is long: it is made in the work buffer.
 
 use super::start::{Decision, commit_start, commit_unrecorded, move_body, put_attributes, put_head, put_name};
-use super::{BODY, Body, HEAD, RANDOM, SAMPLED, SLACK, settle};
+use super::{BODY, Body, HEAD, RANDOM, SAMPLED, settle};
 use crate::contexts::{self, NO_SLOT};
-use crate::control::{Context, Root, SAME_STATE, control};
+use crate::control::{Context, Root, control};
 use crate::guests::Guest;
-use crate::heap;
 use crate::host;
 use crate::ids;
 use crate::memory::{P, move_bytes, w8};
@@ -15,17 +14,6 @@ use crate::rejections::{KEPT_BYTES, reject};
 use crate::sites::{self, Site};
 use crate::tracestates;
 use crate::work;
-
-/// Where the extra attributes of the sampler are written: room for them in CONTROL.
-pub const EXTRA_BYTES: u32 = 8_192;
-
-fn begin_extra() {
-    let mut root = P::<Root>::at(&raw const control().root as u32);
-    if root.extra_ptr == 0 {
-        root.extra_ptr = heap::alloc(EXTRA_BYTES);
-        root.extra_cap = if root.extra_ptr == 0 { 0 } else { EXTRA_BYTES - SLACK };
-    }
-}
 
 /// A trace state that the host gives with its decision is not known before.
 const TRACESTATE_ROOM: u32 = 4_096 + 16;
@@ -93,8 +81,6 @@ pub fn start_slowly(
         root.flags = 0;
         root.tracestate = tracestate;
         root.extra_len = 0;
-        root.state_len = SAME_STATE;
-        begin_extra();
         host::root(guest.number);
         trace_id = root.trace_id;
         if trace_id[0] | trace_id[1] == 0 {
@@ -105,9 +91,7 @@ pub fn start_slowly(
         if root.extra_len <= root.extra_cap {
             extra_len = root.extra_len;
         }
-        if root.state_len <= root.extra_cap - extra_len {
-            tracestate = tracestates::keep(root.extra_ptr + extra_len, root.state_len);
-        }
+        tracestate = host::tracestate(extra_len, tracestate);
         if root.decision == 0 {
             return start_decided_drop(guest, trace_id, flags, tracestate);
         }
@@ -160,7 +144,7 @@ fn put_extra(guest: P<Guest>, body: P<Body>, list: u32, size: u32) -> P<Body> {
     packed::region_in_work();
     let after = packed::encode(sites::nothing(), list, size, body.0 + len, OF_SPAN);
     let mut body: P<Body> = P::at(packed::start() + from_start);
-    body.attributes += packed::count_new(body.0 + body.entries, body.0 + len);
+    body.attributes += packed::count_new(body.0 + body.entries, body.0 + len, u32::MAX);
     body.bloom = packed::joined(&body.bloom, &packed::bloom());
     body.fresh = len;
     body.len = packed::compact(body.0 + len, after) - body.0;

@@ -332,10 +332,12 @@ fn init_body(body: P<Body>, end: u32, attributes: u32, kept_bytes: u32) {
     body.events = 0;
     body.links = 0;
     body.kept_bytes = kept_bytes;
+    body.late = 0;
     body.status_code = 0;
     body.status = 0;
     body.status_len = 0;
     body.name = 0;
     body.name_len = 0;
     body.has_name = 0;
+    body.dead_entries = 0;
 }
