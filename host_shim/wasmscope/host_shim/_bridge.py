@@ -364,7 +364,7 @@ class Bridge:
             store: The store.
             ticks: How often: at each so many ticks of the epoch.
             may_go_on: Asked each time, in the guest's thread; if it says no, the guest is interrupted, as it is by a
-                deadline.
+                deadline. Then it is asked again when something runs in the store next.
 
         Raises:
             ConfigurationError: If the bridge has ``native=False``.
