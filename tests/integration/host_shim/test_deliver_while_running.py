@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import wasmtime
+from opentelemetry.trace import StatusCode
 
 from tests.support.guests import Guest
 from tests.support.telemetry import Telemetry
@@ -11,6 +14,7 @@ from wasmscope.host_shim import Bridge
 
 LOOP = """(func (export "loop") (param $n i32)
     (loop (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))"""
+LEFT_OPEN = "the span was still open when its instance was closed"
 
 
 class Application:
@@ -81,6 +85,88 @@ class TestInterrupt:
             with pytest.raises(LookupError, match="no answer"):
                 asked.loop()
             asked.engine.increment_epoch()
+
+    def test_open_spans(self, bridge: Bridge, telemetry: Telemetry) -> None:
+        """A call that is interrupted ends the spans that were started in it, with that as the reason."""
+        asked = Asked(bridge)
+        guest = asked.guest
+
+        def body() -> None:
+            guest.entered("doomed")
+            asked.time_is_over()
+            # Any function of the guest's looks at the epoch.
+            guest.abi("abi_version")
+
+        with pytest.raises(wasmtime.WasmtimeError, match="interrupt"):
+            guest.run(body)
+
+        assert telemetry.span("doomed").status.status_code is StatusCode.ERROR
+        assert telemetry.span("doomed").status.description == "interrupt"
+        assert guest.rejected() == {}
+
+
+class TestTimeIsOver:
+    """What the host does with a collector is not the guest's running: nobody is asked, and nothing interrupts it."""
+
+    def test_end_of_a_call(self, telemetry: Telemetry) -> None:
+        """A call whose time is over when it returns tells everything."""
+        asked = Asked(telemetry.bridge(delivery="sdk"))
+        guest = asked.guest
+        guest.run(lambda: guest.log("first"))
+
+        def body() -> None:
+            guest.entered("left")
+            guest.log("second")
+            asked.time_is_over()
+
+        guest.run(body)
+
+        assert [log.body for log in telemetry.logs()] == ["first", "second"]
+        assert guest.rejected() == {}
+        assert asked.application.times == 0
+
+    def test_end_of_a_store(self, telemetry: Telemetry) -> None:
+        """A store that is closed when the time is over still tells what its guests left open, and is forgotten."""
+        bridge = telemetry.bridge(delivery="sdk")
+        asked = Asked(bridge)
+        asked.guest.run(lambda: asked.guest.entered("left"))
+        asked.time_is_over()
+
+        asked.store.close()
+
+        assert telemetry.span("left").status.description == LEFT_OPEN
+        assert bridge.rejected() == {}
+        assert bridge.usage()[0].instances == 0
+
+    def test_garbage(self, telemetry: Telemetry) -> None:
+        """The garbage collector may take a store in the middle of anything: the application is not asked then."""
+        application = self._lost(telemetry.bridge(delivery="sdk"))
+
+        gc.collect()
+
+        assert telemetry.span("left").status.description == LEFT_OPEN
+        assert application.times == 0
+
+    @staticmethod
+    def _lost(bridge: Bridge) -> Application:
+        """Leave a store to the garbage collector when its application is to be asked; gives that."""
+        asked = Asked(bridge)
+        asked.guest.run(lambda: asked.guest.entered("left"))
+        asked.engine.increment_epoch()
+        circle: list[object] = [asked]
+        circle.append(circle)
+        return asked.application
+
+    def test_another_bridge(self, telemetry: Telemetry) -> None:
+        """The same for guests of another bridge in the store, which does not know who is asked."""
+        asked = Asked(telemetry.bridge(delivery="sdk"))
+        other = Guest(telemetry.bridge(delivery="sdk"), store=asked.store)
+        other.run(lambda: other.entered("left"))
+        asked.time_is_over()
+
+        asked.store.close()
+
+        assert telemetry.span("left").status.description == LEFT_OPEN
 
 
 class TestRecords:
