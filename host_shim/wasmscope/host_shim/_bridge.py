@@ -434,9 +434,12 @@ class Bridge:
     def _plan(self, module: wasmtime.Module, name: str) -> ImportPlan:
         with self._lock:
             plan = self._plans.get(module)
-            if plan is None:
-                plan = self._plans[module] = plan_imports(module, name)
-            return plan
+        if plan is None:
+            # A module may have so many imports that this takes seconds: nobody else has to wait for it.
+            plan = plan_imports(module, name)
+            with self._lock:
+                plan = self._plans.setdefault(module, plan)
+        return plan
 
     def _guest(self, identity: ModuleIdentity) -> Guest:
         return Guest(

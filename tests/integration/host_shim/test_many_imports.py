@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 import tracemalloc
+from time import perf_counter
 
 import wasmtime
 
@@ -50,3 +52,20 @@ class TestManyImports:
             tracemalloc.stop()
 
         assert kept_bytes < 500_000
+
+    def test_others_meanwhile(self, telemetry: Telemetry) -> None:
+        """Other threads can use the bridge while it looks at such a module."""
+        bridge = telemetry.bridge(delivery="sdk")
+        hostile = module(wasmtime.Engine(), 30_000)
+        looking = threading.Thread(target=bridge.check, args=(hostile, "guest"))
+        started = now = perf_counter()
+        longest = 0.0
+
+        looking.start()
+        while looking.is_alive():
+            before, _ = now, bridge.usage()
+            now = perf_counter()
+            longest = max(longest, now - before)
+        looking.join()
+
+        assert longest < (now - started) / 2
