@@ -367,7 +367,7 @@ class Bridge:
             store: The store.
             ticks: How often: at each so many ticks of the epoch.
             may_go_on: Asked each time, in the guest's thread; if it says no, the guest is interrupted, as it is by a
-                deadline.
+                deadline. Then it is asked again when something runs in the store next.
 
         Raises:
             ConfigurationError: If the bridge has ``native=False``.
@@ -437,9 +437,12 @@ class Bridge:
     def _plan(self, module: wasmtime.Module, name: str) -> ImportPlan:
         with self._lock:
             plan = self._plans.get(module)
-            if plan is None:
-                plan = self._plans[module] = plan_imports(module, name)
-            return plan
+        if plan is None:
+            # A module may have so many imports that this takes seconds: nobody else has to wait for it.
+            plan = plan_imports(module, name)
+            with self._lock:
+                plan = self._plans.setdefault(module, plan)
+        return plan
 
     def _guest(self, identity: ModuleIdentity) -> Guest:
         return Guest(

@@ -23,11 +23,11 @@ __all__ = ["GuestLink"]
 _INDEX: Final = {name: index for index, name in enumerate(NAMES)}
 
 
-@functools.lru_cache(maxsize=256)
-def _first_exports(abi: tuple[str, ...], memory64: bool) -> tuple[tuple[bytes, int], ...]:
-    """Give the collector's exports for what a first guest imports, and how long these names are."""
-    names = [first_name(name, memory64=memory64).encode() for name in abi]
-    return tuple((name, len(name)) for name in names)
+@functools.cache
+def _first_exports(memory64: bool) -> dict[str, tuple[bytes, int]]:
+    """Give the collector's exports for what a first guest may import, and how long these names are."""
+    names = {name: first_name(name, memory64=memory64).encode() for name in NAMES}
+    return {name: (export, len(export)) for name, export in names.items()}
 
 
 class GuestLink:
@@ -125,7 +125,8 @@ class GuestLink:
     def _link_first(self) -> None:
         """Have the functions that were made for the first guest."""
         collector, plan = self._collector, self._plan
-        names = _first_exports(plan.abi, plan.memory64)
+        exports = _first_exports(plan.memory64)
+        names = [exports[name] for name in plan.abi]
         collector.instances.put_exports(collector.context, collector.instance, names, self._functions)
         # What it is made after.
         self._mark = collector.instance if collector.is_new else collector.instantiate(collector.modules.empty, 0, 0)

@@ -18,6 +18,7 @@ from wasmscope.host_shim._guest_link import GuestLink
 from wasmscope.host_shim._modules import ENOUGH_FUEL, HOST, EngineModules, UnsuitableError
 from wasmscope.host_shim._plan import ImportPlan
 from wasmscope.host_shim._store_watch import StoreNote, StoreOwned, note_of
+from wasmscope.host_shim._wasmtime import failure_of
 from wasmscope.host_shim._wasmtime_ffi import store_address
 from wasmscope.host_shim._wasmtime_instances import Instances
 
@@ -33,6 +34,7 @@ _FAR: Final = 1 << 62
 # Both words of the control block's head: a trap struck in an operation, or nothing began.
 _NOT_IDLE: Final = 0
 _ATTEMPTS: Final = 2
+_INTERRUPT: Final = "interrupt"
 _MOST_ARGS: Final = 10
 _Values = ctypes.c_int64 * (2 * _MOST_ARGS)
 _SEED: Final = struct.Struct("<4q")
@@ -109,6 +111,7 @@ class StoreCollector:
         table: Address of the wasmtime_table_t.
         is_new: Whether nothing was made in the store since it was.
         has_guests: Whether its functions for the first guest were given out.
+        is_called: Whether the host calls it just now, which is not the guest's running.
         is_begun: Whether there is anything in its memory. It begins when a guest first tells something, which many a
             guest never does; at once where fuel is counted, so that telling costs the same each time.
     """
@@ -150,6 +153,7 @@ class StoreCollector:
         self.links: dict[int, GuestLink] = {}
         self._fixed_base = 0
         self._is_ending = False
+        self.is_called = False
         self.is_begun = False
         self.is_new = True
         self.has_guests = False
@@ -429,6 +433,7 @@ class StoreCollector:
         context, instances = self.context, self.instances
         fuel = None
         is_late = False
+        was_called, self.is_called = self.is_called, True
         try:
             if self.modules.counts_fuel:
                 fuel = instances.fuel(context)
@@ -436,13 +441,14 @@ class StoreCollector:
             failure = run(*args)
             if failure is None:
                 return None
-            if isinstance(failure, wasmtime.Trap) and failure.trap_code is wasmtime.TrapCode.INTERRUPT:
+            if failure_of(failure).code == _INTERRUPT:
                 # The deadline has passed; when it was cannot be asked.
                 is_late = True
                 instances.set_epoch_deadline(context, _FAR)
                 failure = run(*args)
             return failure
         finally:
+            self.is_called = was_called
             if is_late:
                 instances.set_epoch_deadline(context, 0)
             if fuel is not None:

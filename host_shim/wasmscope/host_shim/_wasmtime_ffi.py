@@ -365,7 +365,8 @@ class Native:
             store: The store. Its next deadline is so many ticks away.
             ticks: How many ticks of the engine's epoch to the next deadline, each time.
             callback: Gets the address of the store's context, and says whether the guest may go on; if not, it is
-                interrupted as by a deadline. The deadline is far away while it runs.
+                interrupted as by a deadline, which has passed then for what runs next, too. The deadline is far away
+                while it runs.
             failed: Is told what the callback or a signal's handler raised; the guest is then interrupted.
         """
         from wasmtime import _ffi
@@ -380,12 +381,14 @@ class Native:
                     u64.from_address(ticks_at).value = ticks
                     u8.from_address(kind_at).value = 0
                     return 0
+                set_deadline(context, 0)
                 error: int = error_new(text)
                 return error
             except BaseException as raised:
                 # A signal may arrive here, too. Then this is called again at the next look at the epoch.
                 try:
                     failed(raised)
+                    set_deadline(context, 0)
                     error = error_new(text)
                 except BaseException:
                     error = 0
