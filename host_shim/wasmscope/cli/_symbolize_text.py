@@ -23,6 +23,8 @@ _NEEDLES: Final = tuple(needle.encode() for needle in NEEDLES)
 _MAX_LINE_BYTES: Final = 64 << 20
 """A longer line is passed on without being looked at, so that memory is bounded."""
 _MAX_INDENT: Final = 80
+_MAX_NAME: Final = 8192
+"""How far before a frame's place its function's name is looked for."""
 
 
 class LineExtender:
@@ -63,9 +65,13 @@ class LineExtender:
             return None
         self._is_replacing = False
         added: list[str] = []
+        end = 0
         for match in find(line):
             frames = self.answer(match)
-            if not frames or not _says_more(frames[0], line):
+            # What belongs to the frame, a name before its place included; the whole line can be long and full of frames.
+            own = line[max(end, match.start - _MAX_NAME) : match.end]
+            end = match.end
+            if not frames or not _says_more(frames[0], own):
                 continue
             blank = len(line) - len(line.lstrip(" \t"))
             added += self._beneath(frames, line[: min(blank, _MAX_INDENT)] + "    ")
@@ -73,12 +79,12 @@ class LineExtender:
         return added
 
 
-def _says_more(frame: Frame, line: str) -> bool:
-    """Whether an answer tells more than the line itself: a file, or a name that somebody has given."""
+def _says_more(frame: Frame, text: str) -> bool:
+    """Whether an answer tells more than the text itself: a file, or a name that somebody has given."""
     if frame.file is not None:
         return True
     name = frame.function or frame.linkage_name
-    return name is not None and frame.origin.value != "index" and name not in line
+    return name is not None and frame.origin.value != "index" and name not in text
 
 
 _WITH_DETAILS: Final = ("wasmtime", "proxy-wasm")  # with details, wasmtime leaves the module's name out

@@ -130,6 +130,28 @@ class TestStream:
         assert out > 15 * len(block)
         assert text.feed(b"0x\n  1:    0x3e8 - a!total_area\n").endswith(b"shapes.c:29:18\n")
 
+    def test_many_frames_in_a_line(self) -> None:
+        """A line costs time in proportion to its length, also if it is full of frames that nobody can say more of."""
+        named = Frame("total_area", None, 10, None, None, None, is_inlined=False, origin=Origin.INDEX)
+        unsaid = Frame("area", None, 9, None, None, None, is_inlined=False, origin=Origin.NAMES)
+        seconds: list[float] = []
+        for frame in (named, unsaid):
+            text = TextFilter(LineExtender(lambda _, frame=frame: (frame,), lambda *_: []))  # type: ignore[misc]
+            started = process_time()
+            text.feed(b"Bytecode offset: 0x00000001 " * 30_000 + b"\n")
+            seconds.append(process_time() - started)
+
+        # Of the first, the name is not even looked for.
+        assert seconds[1] < 10 * seconds[0] + 1
+
+    def test_name_elsewhere_in_the_line(self) -> None:
+        """A name that a frame before it has is news to the next one, which has none."""
+        named = Frame("area", None, 9, None, None, None, is_inlined=False, origin=Origin.NAMES)
+        text = TextFilter(LineExtender(lambda _: (named,), AnswerFormat(parse([])).beneath))
+        line = b"at area (wasm://wasm/1:wasm-function[9]:0x3bb), Bytecode offset: 0x000003bb\n"
+
+        assert text.feed(line) == line + b"    area\n"
+
     def test_carriage_returns(self) -> None:
         """A progress bar's lines end with a carriage return alone, and stay as they are."""
         assert filtered(b" 10%\r 20%\r0x12\r\n") == b" 10%\r 20%\r0x12\r\n"
