@@ -248,6 +248,15 @@ class TestJson:
         """Text is extended as text once it is clear that it is no document."""
         assert filtered(b"{\n  hm\n  1:    0x3e8 - a!t\n").count(b"shapes.c:29:18") == 1
 
+    @pytest.mark.parametrize("end", [b"\n", b'q"}\n'])
+    def test_backslashes(self, end: bytes) -> None:
+        """A run of backslashes is gone over once, and not once for each of them."""
+        data = b'{"m":"1:    0x3e8 - a!t","a":"0x' + b"\\" * 200_000 + end
+        started = process_time()
+
+        assert b"shapes.c:29:18" in filtered(data)
+        assert process_time() - started < 5
+
     def test_deep_nesting(self) -> None:
         """Nesting that no reader would follow passes as it is."""
         data = b'{"a":' * 100_000 + b'"0x"\n'
