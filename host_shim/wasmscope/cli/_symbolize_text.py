@@ -128,11 +128,12 @@ class TextFilter:
         """Give what is left, at the end of the input."""
         rest = b"".join(self._rest)
         self._rest, self._rest_size = [], 0
-        out = self._lines(rest) if rest else b""
-        if self._document is not None:
-            document, self._document = self._document, None
-            out += self._plain(document.lines)
-        return out
+        return (self._lines(rest) if rest else b"") + self._no_document()
+
+    def _no_document(self) -> bytes:
+        """Give up the document that has begun, if any: give its lines as text."""
+        document, self._document = self._document, None
+        return b"" if document is None else self._plain(document.lines)
 
     def _keep(self, data: bytes) -> bytes:
         if self._is_too_long:
@@ -144,7 +145,7 @@ class TextFilter:
         self._is_too_long = True
         rest = b"".join(self._rest)
         self._rest, self._rest_size = [], 0
-        return rest
+        return self._no_document() + rest
 
     def _lines(self, data: bytes) -> bytes:
         if (

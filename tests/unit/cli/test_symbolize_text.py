@@ -144,6 +144,14 @@ class TestStream:
         # Of the first, the name is not even looked for.
         assert seconds[1] < 10 * seconds[0] + 1
 
+    def test_endless_line_in_a_document(self) -> None:
+        """What came before a line without end comes out before it, also if it could have been a document."""
+        text = new_filter()
+        block = b"x" * (1 << 20)
+        out = text.feed(b"{\n") + b"".join(text.feed(block) for _ in range(70)) + text.feed(b"\n}\n") + text.finish()
+
+        assert out == b"{\n" + 70 * block + b"\n}\n"
+
     def test_name_elsewhere_in_the_line(self) -> None:
         """A name that a frame before it has is news to the next one, which has none."""
         named = Frame("area", None, 9, None, None, None, is_inlined=False, origin=Origin.NAMES)
