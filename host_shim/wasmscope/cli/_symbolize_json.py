@@ -279,13 +279,17 @@ class _Objects:
     def edits(self, text: str, extender: LineExtender) -> list[_Edit]:
         """Give the frames that can be answered, with what replaces them."""
         edits: list[_Edit] = []
-        for frame, end in self._frames:
+        done = 0
+        for frame, end in sorted(self._frames, key=lambda each: each[0].start):
+            if frame.start < done:
+                continue  # Inside of one that is written anew.
             match = self._match(text, frame, end)
             answer = extender.answer(match) if match else ()
             if answer:
                 # Sentry lists the oldest first.
                 shown = [_frame_text(text, frame, end, each) for each in reversed(answer)]
                 edits.append((frame.start, end, ", ".join(shown)))
+                done = end
         return edits
 
     def _match(self, text: str, frame: _Object, end: int) -> Match | None:

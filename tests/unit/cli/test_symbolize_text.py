@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from time import process_time
@@ -303,6 +304,19 @@ class TestSentry:
         text.feed(b'{"frames":[{"instruction_addr":"0x12","package":"/x/b.wasm"},{"instruction_addr":18}]}\n')
 
         assert seen == ["O1-dwarf4.wasm", "O1-dwarf4.wasm", "b.wasm", None]
+
+    def test_frames_in_frames(self) -> None:
+        """A frame's members are not frames: however deep they are nested, an event is written once."""
+        depth, rest = 400, "x" * 10_000
+        data = ('{"instruction_addr":"0x3e8","x":' * depth + f'"{rest}"' + "}" * depth + "\n").encode()
+        tracemalloc.start()
+        out = filtered(data)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert json.loads(out)["function"] == "total_area"
+        assert out.count(b"total_area") == 1
+        assert peak < 100 * len(data)
 
     def test_one_line(self) -> None:
         """An event on one line is answered as well; what the frame had is replaced, the rest stays."""
