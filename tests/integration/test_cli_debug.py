@@ -243,6 +243,23 @@ class TestFiles:
         assert not dwarf(module)
         assert dwarf(tmp_path / "m.debug.wasm") == dwarf(WITH_ID)
 
+    def test_long_name(self, tmp_path: Path) -> None:
+        """A name as long as file systems allow is written to: 255 bytes, of whatever characters."""
+        output = tmp_path / ("\N{CJK UNIFIED IDEOGRAPH-5B57}" * 83 + ".w")
+
+        assert len(output.name.encode()) == 251
+        assert run_command("debug", "strip", WITH_ID, "-o", output).exit_code == 0
+        assert not dwarf(output)
+
+    def test_name_on_a_terminal(self, tmp_path: Path) -> None:
+        """What a terminal would act on is not written to it, if it is in a file's name."""
+        output = tmp_path / "a\n\x1b[31m.wasm"
+
+        found = run_command("debug", "split", WITH_ID, "-o", output, "--store", tmp_path / "\x1b[31m")
+        assert found.exit_code == 0
+        assert "\x1b" not in found.stderr
+        assert found.stderr.count("\n") == 2
+
     def test_no_place(self, tmp_path: Path) -> None:
         """If it cannot be written, one line says so, and no temporary file is left."""
         full = tmp_path / "folder"
