@@ -427,6 +427,20 @@ class TestErrors:
         assert err.startswith("wasmscope: ")
         assert err.count("\n") == 1
 
+    @pytest.mark.parametrize("arguments", [(), ("-",)])
+    def test_standard_input_that_cannot_be_read(self, arguments: tuple[str, ...]) -> None:
+        """Standard input that does not wait, and has nothing yet, gives one line that is not about a defect of ours."""
+        near, far = os.pipe()
+        os.set_blocking(near, False)
+        try:
+            found = subprocess.run([*COMMAND, "symbolize", "-e", APP, *arguments], stdin=near, capture_output=True)
+        finally:
+            os.close(near)
+            os.close(far)
+
+        assert found.returncode == 126
+        assert found.stderr == b"wasmscope: standard input cannot be read: Resource temporarily unavailable\n"
+
     def test_help(self) -> None:
         """--help shows the options, and succeeds."""
         assert answers("--help").startswith("usage: wasmscope symbolize -e MODULE")
