@@ -68,7 +68,7 @@ class LineExtender:
         end = 0
         for match in find(line):
             frames = self.answer(match)
-            # What belongs to the frame, a name before its place included; the whole line can be long and full of frames.
+            # What belongs to the frame, a name before its place included: the line can be long and full of frames.
             own = line[max(end, match.start - _MAX_NAME) : match.end]
             end = match.end
             if not frames or not _says_more(frames[0], own):
