@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -100,6 +101,13 @@ class TestSplit:
 
         assert link == b"\x13../keep%20it/a.wasm"
         assert sections(shipped)["external_debug_info"] == b"\x10https://x.test/a"
+
+    def test_link_to_a_name_without_utf_8(self, tmp_path: Path) -> None:
+        """The link leads to the debug file also if its name is no text."""
+        output = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.small.wasm"))
+
+        assert run_command("debug", "split", WITH_ID, "-o", output).exit_code == 0
+        assert run_command("doctor", output).exit_code == 0
 
     def test_no_code(self, tmp_path: Path) -> None:
         """Without code, the file to keep has the same DWARF as what llvm-objcopy --only-keep-debug made."""
