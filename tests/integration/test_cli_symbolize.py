@@ -427,6 +427,16 @@ class TestErrors:
         assert err.startswith("wasmscope: ")
         assert err.count("\n") == 1
 
+    def test_module_from_a_pipe(self) -> None:
+        """A module can come from a pipe, as a shell's <(...) makes one."""
+        near, far = os.pipe()
+        os.write(far, APP.read_bytes())
+        os.close(far)
+        try:
+            assert answers("-e", f"/dev/fd/{near}", "0x3bb") == "/src/c/shapes.c:8\n"
+        finally:
+            os.close(near)
+
     @pytest.mark.parametrize("arguments", [(), ("-",)])
     def test_standard_input_that_cannot_be_read(self, arguments: tuple[str, ...]) -> None:
         """Standard input that does not wait, and has nothing yet, gives one line that is not about a defect of ours."""

@@ -244,6 +244,9 @@ class _Run:
 def _is_dump(path: str) -> bool:
     """Whether a file begins like a core dump: with a custom section ``core``."""
     try:
+        # Of a pipe, what is read here would be missing later.
+        if not os.path.isfile(path):
+            return False
         with open(path, "rb") as file:
             head = file.read(_DUMP_HEAD_BYTES)
     except (OSError, ValueError):
