@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -100,6 +101,13 @@ class TestSplit:
 
         assert link == b"\x13../keep%20it/a.wasm"
         assert sections(shipped)["external_debug_info"] == b"\x10https://x.test/a"
+
+    def test_link_to_a_name_without_utf_8(self, tmp_path: Path) -> None:
+        """The link leads to the debug file also if its name is no text."""
+        output = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.small.wasm"))
+
+        assert run_command("debug", "split", WITH_ID, "-o", output).exit_code == 0
+        assert run_command("doctor", output).exit_code == 0
 
     def test_no_code(self, tmp_path: Path) -> None:
         """Without code, the file to keep has the same DWARF as what llvm-objcopy --only-keep-debug made."""
@@ -242,6 +250,23 @@ class TestFiles:
         assert found.exit_code == 0
         assert not dwarf(module)
         assert dwarf(tmp_path / "m.debug.wasm") == dwarf(WITH_ID)
+
+    def test_long_name(self, tmp_path: Path) -> None:
+        """A name as long as file systems allow is written to: 255 bytes, of whatever characters."""
+        output = tmp_path / ("\N{CJK UNIFIED IDEOGRAPH-5B57}" * 83 + ".w")
+
+        assert len(output.name.encode()) == 251
+        assert run_command("debug", "strip", WITH_ID, "-o", output).exit_code == 0
+        assert not dwarf(output)
+
+    def test_name_on_a_terminal(self, tmp_path: Path) -> None:
+        """What a terminal would act on is not written to it, if it is in a file's name."""
+        output = tmp_path / "a\n\x1b[31m.wasm"
+
+        found = run_command("debug", "split", WITH_ID, "-o", output, "--store", tmp_path / "\x1b[31m")
+        assert found.exit_code == 0
+        assert "\x1b" not in found.stderr
+        assert found.stderr.count("\n") == 2
 
     def test_no_place(self, tmp_path: Path) -> None:
         """If it cannot be written, one line says so, and no temporary file is left."""

@@ -380,6 +380,16 @@ class TestDumps:
 
         assert "total_area at /src/c/shapes.c" in answers(tmp_path / "x.core")
 
+    def test_modules_beside(self, tmp_path: Path) -> None:
+        """Without -e, each module that the dump names is looked for; one that is not there is not another one."""
+        (tmp_path / "x.core").write_bytes(core_dump("a/one.wasm", [(10, 0x2A)], "a/two.wasm"))
+        shutil.copy(APP, tmp_path / "one.wasm")
+        shutil.copy(APP, tmp_path / "app")
+        assert answers(tmp_path / "x.core").count("total_area at /src/c/shapes.c") == 1
+
+        shutil.copy(APP, tmp_path / "two.wasm")
+        assert answers(tmp_path / "x.core").count("total_area at /src/c/shapes.c") == 2
+
     def test_module_as_input(self) -> None:
         """A module in place of text is refused, with what to do."""
         code, _, err = symbolize("-e", APP, APP)
@@ -416,6 +426,30 @@ class TestErrors:
         assert message in err
         assert err.startswith("wasmscope: ")
         assert err.count("\n") == 1
+
+    def test_module_from_a_pipe(self) -> None:
+        """A module can come from a pipe, as a shell's <(...) makes one."""
+        near, far = os.pipe()
+        os.write(far, APP.read_bytes())
+        os.close(far)
+        try:
+            assert answers("-e", f"/dev/fd/{near}", "0x3bb") == "/src/c/shapes.c:8\n"
+        finally:
+            os.close(near)
+
+    @pytest.mark.parametrize("arguments", [(), ("-",)])
+    def test_standard_input_that_cannot_be_read(self, arguments: tuple[str, ...]) -> None:
+        """Standard input that does not wait, and has nothing yet, gives one line that is not about a defect of ours."""
+        near, far = os.pipe()
+        os.set_blocking(near, False)
+        try:
+            found = subprocess.run([*COMMAND, "symbolize", "-e", APP, *arguments], stdin=near, capture_output=True)
+        finally:
+            os.close(near)
+            os.close(far)
+
+        assert found.returncode == 126
+        assert found.stderr == b"wasmscope: standard input cannot be read: Resource temporarily unavailable\n"
 
     def test_help(self) -> None:
         """--help shows the options, and succeeds."""
@@ -459,8 +493,11 @@ class TestStart:
         assert ours < 15 * python
 
 
-def core_dump(module: str, frames: list[tuple[int, int]]) -> bytes:
-    """A dump of one thread, by hand from tool-conventions' Coredump.md; frames are (function, offset)."""
+def core_dump(module: str, frames: list[tuple[int, int]], *more: str) -> bytes:
+    """A dump of one thread, by hand from tool-conventions' Coredump.md.
+
+    Frames are (function, offset), in an instance of the module, and then again in one of each of the other modules.
+    """
 
     def leb(number: int) -> bytes:
         out = bytearray()
@@ -476,11 +513,14 @@ def core_dump(module: str, frames: list[tuple[int, int]]) -> bytes:
         body = name(title) + data
         return b"\0" + leb(len(body)) + body
 
-    stack = b"".join(b"\0" + leb(0) + leb(function) + leb(offset) + b"\0\0" for function, offset in frames)
+    modules = (module, *more)
+    calls = [(number, *frame) for number in range(len(modules)) for frame in frames]
+    stack = b"".join(b"\0" + leb(number) + leb(function) + leb(offset) + b"\0\0" for number, function, offset in calls)
+    instances = b"".join(b"\0" + leb(number) + b"\0\0" for number in range(len(modules)))
     return (
         b"\0asm\1\0\0\0"
         + custom("core", b"\0" + name("app"))
-        + custom("coremodules", b"\1\0" + name(module))
-        + custom("coreinstances", b"\1\0" + leb(0) + b"\0\0")
-        + custom("corestack", b"\0" + name("main") + leb(len(frames)) + stack)
+        + custom("coremodules", leb(len(modules)) + b"".join(b"\0" + name(each) for each in modules))
+        + custom("coreinstances", leb(len(modules)) + instances)
+        + custom("corestack", b"\0" + name("main") + leb(len(calls)) + stack)
     )

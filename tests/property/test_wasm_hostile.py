@@ -146,3 +146,14 @@ class TestComponents:
 
         assert len(Component(data).modules()) == 100
         assert time.process_time() - started < 30
+
+    def test_full_modules(self) -> None:
+        """Modules of two-byte sections take memory for some of them, and not for as many as fit into the file."""
+        data = COMPONENT + section(1, module(section(1, b"") * 100_000)) * 30
+        tracemalloc.start()
+        with pytest.raises(ModuleFormatError, match="more than 1,000,000 sections"):
+            Component(data).modules()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert peak < 200_000_000

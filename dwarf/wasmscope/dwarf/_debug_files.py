@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["DebugFile", "find_debug_files", "find_split_files", "has_debug_info", "misfit", "open_debug_file"]
 
 _MAX_SPLIT_FILES: Final = 4096
+_MAX_SPLIT_NOTES: Final = 20
+"""On files that units lead to; those that the user names have a note each."""
 
 
 class DebugFile(NamedTuple):
@@ -137,19 +139,25 @@ def find_split_files(
     wanted = {u.dwo_id: u for u in units if u.dwo_id is not None and u.dwo_name is not None}
     found: list[Module] = []
     seen: set[str] = set()
+    most = len(notes) + len(given) + _MAX_SPLIT_NOTES
+
+    def note(text: str) -> None:
+        # A unit can lead to any file that is here, and there is more than one way to write where that is.
+        if len(notes) < most:
+            notes.append(f"split DWARF: {text}")
 
     def take(path: str, is_given: bool) -> None:
-        if path in seen or len(found) >= _MAX_SPLIT_FILES or not (is_given or is_regular(path)):
+        if path in seen or len(seen) >= _MAX_SPLIT_FILES or not (is_given or is_regular(path)):
             return
         seen.add(path)
         try:
             module = open_debug_file(DebugFile(path, "", is_given))
         except DebugInfoError as error:
-            notes.append(f"split DWARF: {error}")
+            note(str(error))
             return
         ids = split_unit_ids(module) & wanted.keys()
         if not ids:
-            notes.append(f"split DWARF: {shown(path)} is of another build: it has no unit of this module")
+            note(f"{shown(path)} is of another build: it has no unit of this module")
             module.close()
             return
         found.append(module)

@@ -349,8 +349,8 @@ def _lines_fit(info: DebugInfo) -> bool:
     starts, ends = info.bodies()
     seen = fitting = 0
     for position in range(0, len(starts), max(1, len(starts) // _BODIES_LOOKED_AT)):
-        rows = info.engine.rows(starts[position], ends[position])
-        if rows:
+        first = next(info.engine.each_row(starts[position], ends[position]), None)
+        if first is not None:
             seen += 1
-            fitting += rows[0].address - starts[position] in (0, info.locals_size(position))
+            fitting += first.address - starts[position] in (0, info.locals_size(position))
     return seen > 0 and fitting >= _FITTING * seen

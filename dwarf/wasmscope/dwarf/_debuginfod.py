@@ -120,6 +120,9 @@ class _Order:
                 return
             except DebugInfoError as error:
                 self.notes.append(f"{base}: {error}")
+            except _StoreError as error:
+                self.notes.append(f"debug files cannot be kept in {shown(self._folder)}: {error}")
+                return
             except OSError as error:
                 # All of the network's errors have become the one above: this is the store's.
                 self.notes.append(f"debug files cannot be kept in {shown(self._folder)}: {error.strerror or error}")
@@ -142,7 +145,7 @@ class _Order:
                     got += len(piece)
                     if got > self._max_bytes or monotonic() > self._deadline:
                         break
-                    file.write(piece)
+                    _write(file, piece)
         except HTTPError as error:
             with error:
                 raise DebugInfoError(
@@ -194,6 +197,17 @@ def _opener() -> OpenerDirector:
         opener.add_handler(handler)
     opener.addheaders = [("User-Agent", "wasmscope")]
     return opener
+
+
+class _StoreError(Exception):
+    """The store's error while a server is read, whose errors are of the same kinds."""
+
+
+def _write(file: BinaryIO, piece: bytes) -> None:
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise _StoreError(error.strerror or str(error)) from None
 
 
 def _check_build_id(path: str, build_id: bytes) -> None:

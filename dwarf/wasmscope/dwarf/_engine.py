@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
@@ -296,11 +296,23 @@ class Engine:
         Raises:
             DebugInfoError: If the debug information cannot be read within the limits.
         """
+        return list(self.each_row(low, high))
+
+    def each_row(self, low: int, high: int) -> Iterator[Row]:
+        """Go over what `rows` lists, which may be a row for each byte of the debug information.
+
+        Args:
+            low: As in `rows`.
+            high: As in `rows`.
+
+        Raises:
+            DebugInfoError: If the debug information cannot be read within the limits.
+        """
         words, text = self._report(_ROWS, _clamp(low), _clamp(high)), self._tables.text
-        return [
+        return (
             Row(address, text(file), line, column, bool(is_end), body)
             for address, file, line, column, is_end, body in _rows(words, 6)
-        ]
+        )
 
     def units(self) -> list[Unit]:
         """List the compilation units.

@@ -196,8 +196,7 @@ def _lines(engine: Engine, body_ends: Sequence[int]) -> tuple[int, int, set[str]
     while low < end:
         # Up to the end of a body, so that each row's end is in the same part.
         high = body_ends[min(bisect_left(body_ends, low + _CHUNK_BYTES), len(body_ends) - 1)]
-        rows = engine.rows(low, high + 1)
-        for row, following in pairwise(rows):
+        for row, following in pairwise(engine.each_row(low, high + 1)):
             if not row.is_end and row.body == following.body:
                 size = following.address - row.address
                 covered += size

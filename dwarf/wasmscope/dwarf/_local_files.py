@@ -95,6 +95,7 @@ def shown(text: str) -> str:
 def _unquoted(text: str) -> str:
     if "%" not in text:
         return text
-    from urllib.parse import unquote
+    from urllib.parse import unquote_to_bytes
 
-    return unquote(text)
+    # A name is bytes, which need not be UTF-8.
+    return os.fsdecode(unquote_to_bytes(text))

@@ -37,6 +37,7 @@ _MAX_TABLES_KEPT: Final = 64
 _MAX_TEXT_BYTES: Final = 8_192
 _FREE_WORK: Final = 4 << 20
 """Bytes that a question may look at besides some times the size of the debug information."""
+_STEPS: Final = 1_024
 _TYPE_UNITS: Final = (0x02, 0x06)  # DW_UT_type, DW_UT_split_type
 _SPLIT_UNITS: Final = (0x04, 0x05)  # DW_UT_skeleton, DW_UT_split_compile
 _KNOWN_KINDS: Final = range(1, 7)
@@ -410,6 +411,9 @@ class Unit:
             above = parents[at]
             if above < position:
                 return
+            if not at % _STEPS:
+                # What is further below is gone over as well, again for each entry above it.
+                self.dwarf.spend(_STEPS)
             if above == position:
                 yield at
 

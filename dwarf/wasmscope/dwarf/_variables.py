@@ -34,6 +34,8 @@ _MAX_LOCATIONS: Final = 50_000
 _MAX_OPERATIONS: Final = 500_000
 _MAX_CONSTANT_BYTES: Final = 4_096
 _MAX_UNIT_RANGES: Final = 2_000_000
+_MAX_RANGES_KEPT: Final = 1_000_000
+"""Of the functions of all units together; units can share a list, and so have more than there are bytes."""
 _MAX_ORIGINS: Final = 16
 _BLOCKS: Final = (Form.EXPRLOC, Form.BLOCK, Form.BLOCK1, Form.BLOCK2, Form.BLOCK4)
 
@@ -76,6 +78,7 @@ class DebugVariables:
         self._types = TypeNames()
         self._coverage: _Coverage | None = None
         self._functions: dict[int, list[tuple[int, int, int]]] = {}
+        self._ranges_kept = 0
         self._files: dict[int, LineFiles] = {}
         self._forgotten = 0
 
@@ -135,11 +138,17 @@ class DebugVariables:
         """
         if self._forgotten != self._dwarf.forgotten:
             self._forgotten = self._dwarf.forgotten
+            self._ranges_kept = 0
             self._functions.clear()
             self._files.clear()
         functions = self._functions.get(number)
         if functions is None:
-            functions = self._functions[number] = sorted(_functions(unit))
+            functions = sorted(_functions(unit))
+            self._ranges_kept += len(functions)
+            if self._ranges_kept > _MAX_RANGES_KEPT:
+                self._ranges_kept = len(functions)
+                self._functions.clear()
+            self._functions[number] = functions
         for at in range(bisect_right(functions, high - 1, key=lambda each: each[0]) - 1, -1, -1):
             first, after, position = functions[at]
             if first_instruction is None:

@@ -22,6 +22,8 @@ _COMPONENT_NAME: Final = 0
 # What runtimes accept: MAX_WASM_MODULES and MAX_WASM_COMPONENTS of the wasmparser crate.
 _MOST: Final = 1000
 _DEEPEST: Final = 100
+_MOST_SECTIONS: Final = 1_000_000
+"""Of all that is in a component: a section of two bytes becomes an object of a hundred."""
 
 
 class NestedModule(NamedTuple):
@@ -72,6 +74,7 @@ class Component(Binary):
     def _modules(self) -> tuple[NestedModule, ...]:
         found: list[NestedModule] = []
         components = 0
+        room = _MOST_SECTIONS
         # Components whose sections are being gone over, the outermost first.
         open_: list[_Level] = [_Level(self, ())]
         while open_:
@@ -83,6 +86,7 @@ class Component(Binary):
                 if len(found) == _MOST:
                     raise ModuleFormatError(f"more than {_MOST:,} modules in a component", offset=section.offset)
                 module = Module(self.data, start=section.offset, end=section.end)
+                room -= len(module.sections)
                 found.append(NestedModule((*level.path, level.modules), section.offset, section.size, module))
                 level.modules += 1
             elif section.id == _COMPONENT:
@@ -91,8 +95,11 @@ class Component(Binary):
                     limit = f"more than {_MOST:,} components" if components > _MOST else f"deeper than {_DEEPEST}"
                     raise ModuleFormatError(f"components inside components, {limit}", offset=section.offset)
                 inner = Component(self.data, start=section.offset, end=section.end)
+                room -= len(inner.sections)
                 open_.append(_Level(inner, (*level.path, level.components)))
                 level.components += 1
+            if section is not None and room < 0:
+                raise ModuleFormatError(f"more than {_MOST_SECTIONS:,} sections in a component", offset=section.offset)
         return tuple(found)
 
     def find(self, file_offset: int) -> NestedModule | None:

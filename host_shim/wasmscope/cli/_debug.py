@@ -185,9 +185,9 @@ def _split(arguments: Sequence[str]) -> int:
             write_file(place, parts.debug, mode=mode & 0o666)
         _write_module(output, parts.small, module, mode)
         total = len(module.data)
-    say(f"{output}: {len(parts.small):,} of {total:,} bytes to ship, the code unchanged")
+    say(f"{one_line(output)}: {len(parts.small):,} of {total:,} bytes to ship, the code unchanged")
     for place in places:
-        say(f"{place}: {len(parts.debug):,} bytes to keep")
+        say(f"{one_line(place)}: {len(parts.debug):,} bytes to keep")
     write_out(f"{parts.build_id.hex()}\n")
     return 0
 
@@ -202,7 +202,7 @@ def _strip(arguments: Sequence[str]) -> int:
         small = strip_module(module, everything=given.everything)
         _write_module(output, small, module, _mode(path))
         total = len(module.data)
-    say(f"{output}: {len(small):,} of {total:,} bytes, the code unchanged")
+    say(f"{one_line(output)}: {len(small):,} of {total:,} bytes, the code unchanged")
     return 0
 
 
@@ -225,7 +225,7 @@ def _add_id(arguments: Sequence[str]) -> int:
             wanted = there
         build_id = wanted or content_id(module)
         _write_module(output, add_build_id(module, build_id), module, _mode(path))
-    say(f"{output}: {'keeps its build id' if build_id == there else 'has a build id'}, the code unchanged")
+    say(f"{one_line(output)}: {'keeps its build id' if build_id == there else 'has a build id'}, the code unchanged")
     write_out(f"{build_id.hex()}\n")
     return 0
 

@@ -55,8 +55,8 @@ def write_file(path: str, data: bytes, *, mode: int, check: Callable[[str], None
 
 
 def _replace(target: Path, data: bytes, mode: int, check: Callable[[str], None] | None) -> None:
-    # Not tempfile: its files are for their owner alone, and a module is often not.
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}")
+    # Not tempfile: its files are for their owner alone, and a module is often not. 50 characters: at most 200 bytes.
+    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from wasmscope.cli._exits import OWN_FAILURE, USAGE, CommandError
+from wasmscope.cli._exits import CANNOT_RUN, OWN_FAILURE, USAGE, CommandError
 from wasmscope.cli._streams import let_go, say, write_out
 from wasmscope.cli._symbolize_addresses import looks_like_addresses, parse_address
 from wasmscope.cli._symbolize_format import AnswerFormat, BulkFormat, JsonFormat, printable
@@ -126,8 +126,8 @@ class _Run:
 
     def _input(self, file: int, path: str | None) -> None:
         """Read what there is to read, and find out what it is."""
-        head = os.read(file, _CHUNK_BYTES)
-        while head and len(head) < len(_MAGIC) and _MAGIC.startswith(head) and (more := os.read(file, _CHUNK_BYTES)):
+        head = _read(file, _CHUNK_BYTES)
+        while head and len(head) < len(_MAGIC) and _MAGIC.startswith(head) and (more := _read(file, _CHUNK_BYTES)):
             head += more
         if head.startswith(_MAGIC):
             self._dump(head + b"".join(_chunks(file, _MAX_DUMP_BYTES)), path)
@@ -142,7 +142,7 @@ class _Run:
         """Answer addresses one a line; those that have come are answered before more are waited for."""
         module = self._modules.only()
         rest = b""
-        chunk = head or os.read(file, _ADDRESS_BYTES)
+        chunk = head or _read(file, _ADDRESS_BYTES)
         while chunk:
             lines, mark, after = chunk.rpartition(b"\n")
             if mark:
@@ -152,7 +152,7 @@ class _Run:
                 rest += after
                 if len(rest) > _CHUNK_BYTES:
                     raise CommandError("a line of a megabyte is no address; is this text?", exit_code=USAGE)
-            chunk = os.read(file, _ADDRESS_BYTES)
+            chunk = _read(file, _ADDRESS_BYTES)
         if rest:
             _write(self._lines(module, [rest]))
 
@@ -230,7 +230,7 @@ class _Run:
             as_json.clear()
             if not chunk:
                 break
-            chunk = os.read(file, _CHUNK_BYTES)
+            chunk = _read(file, _CHUNK_BYTES)
 
     # Core dumps
 
@@ -244,6 +244,9 @@ class _Run:
 def _is_dump(path: str) -> bool:
     """Whether a file begins like a core dump: with a custom section ``core``."""
     try:
+        # Of a pipe, what is read here would be missing later.
+        if not os.path.isfile(path):
+            return False
         with open(path, "rb") as file:
             head = file.read(_DUMP_HEAD_BYTES)
     except (OSError, ValueError):
@@ -284,8 +287,18 @@ def _write(data: bytes) -> None:
         raise CommandError(f"standard output cannot be written: {error.strerror}", exit_code=OWN_FAILURE) from None
 
 
+def _read(file: int, size: int) -> bytes:
+    """Read what there is, at most so many bytes."""
+    try:
+        return os.read(file, size)
+    except OSError as error:
+        if file:
+            raise
+        raise CommandError(f"standard input cannot be read: {error.strerror}", exit_code=CANNOT_RUN) from None
+
+
 def _chunks(file: int, most: int) -> Iterator[bytes]:
-    while chunk := os.read(file, _CHUNK_BYTES):
+    while chunk := _read(file, _CHUNK_BYTES):
         most -= len(chunk)
         if most < 0:
             raise CommandError("the core dump is larger than 1 GiB", exit_code=USAGE)

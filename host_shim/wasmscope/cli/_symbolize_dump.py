@@ -73,7 +73,9 @@ class _Found:
         self._dump = dump
         self._folder = os.path.dirname(path) if path else ""
         self._modules = modules
+        self._given = tuple(modules.all)
         self._by_name: dict[str, NamedModule | None] = {}
+        self._by_path: dict[str, NamedModule | None] = {}
 
     def module(self, frame: DumpFrame) -> tuple[str | None, NamedModule | None]:
         """Give what the dump calls the module, and the module if it is there."""
@@ -91,7 +93,7 @@ class _Found:
         return dump.modules[0] if len(dump.modules) == 1 else dump.executable
 
     def _find(self, name: str) -> NamedModule | None:
-        given = self._modules.all
+        given = self._given
         file = name.replace("\\", "/").rpartition("/")[2]
         named = [module for module in given if module.is_called(name) or module.is_called(file)]
         if named:
@@ -99,7 +101,11 @@ class _Found:
         if given:
             # One module and a dump of one: it is meant, whatever they are called.
             return given[0] if len(given) == 1 and len(self._dump.modules) <= 1 and given[0].name is None else None
-        return self._beside(file) or self._beside(self._dump.executable.replace("\\", "/").rpartition("/")[2])
+        found = self._beside(file)
+        if found is None and len(self._dump.modules) <= 1:
+            # Of several modules, the program is but one.
+            found = self._beside(self._dump.executable.replace("\\", "/").rpartition("/")[2])
+        return found
 
     def _beside(self, file: str) -> NamedModule | None:
         """Open the module that the dump names, if it lies beside the dump or here: never anywhere that a dump says."""
@@ -107,12 +113,17 @@ class _Found:
             return None
         for folder in dict.fromkeys((self._folder, "")):
             path = os.path.join(folder, file)
-            if os.path.isfile(path):
-                try:
-                    module = self._modules.open(path)
-                except (CommandError, ModuleFormatError) as error:
-                    say(f"wasmscope: {printable(str(error))}")
-                    return None
-                self._modules.all.append(module)
-                return module
+            if path not in self._by_path and os.path.isfile(path):
+                self._by_path[path] = self._open(path)
+            if path in self._by_path:
+                return self._by_path[path]
         return None
+
+    def _open(self, path: str) -> NamedModule | None:
+        try:
+            module = self._modules.open(path)
+        except (CommandError, ModuleFormatError) as error:
+            say(f"wasmscope: {printable(str(error))}")
+            return None
+        self._modules.all.append(module)
+        return module

@@ -33,8 +33,9 @@ _MAX_LEVEL: Final = 4
 # Possessive: a string without an end costs one pass, not one for each way to divide it.
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\],:]|[^\s"{}\[\],:]++', re.DOTALL)
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
-_LINE_END: Final = re.compile(r"(\\++)n")
-_ESCAPE: Final = re.compile(r"\\++(?:u[0-9a-fA-F]{4}|.)")
+# From the first backslash on: tried from each of a long run, they would cost the square of its length.
+_LINE_END: Final = re.compile(r"(?<!\\)(\\++)n")
+_ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:u[0-9a-fA-F]{4}|.)")
 _CAN_GO_ON: Final = b'"{}[]-0123456789tfn,:'
 _FRAME_KEYS: Final = ("instruction_addr", "addr_mode", "package", "filename", "abs_path", "function", "lineno", "colno")
 _IMAGE_KEYS: Final = ("code_file", "debug_file", "code_id")
@@ -278,13 +279,17 @@ class _Objects:
     def edits(self, text: str, extender: LineExtender) -> list[_Edit]:
         """Give the frames that can be answered, with what replaces them."""
         edits: list[_Edit] = []
-        for frame, end in self._frames:
+        done = 0
+        for frame, end in sorted(self._frames, key=lambda each: each[0].start):
+            if frame.start < done:
+                continue  # Inside of one that is written anew.
             match = self._match(text, frame, end)
             answer = extender.answer(match) if match else ()
             if answer:
                 # Sentry lists the oldest first.
                 shown = [_frame_text(text, frame, end, each) for each in reversed(answer)]
                 edits.append((frame.start, end, ", ".join(shown)))
+                done = end
         return edits
 
     def _match(self, text: str, frame: _Object, end: int) -> Match | None:

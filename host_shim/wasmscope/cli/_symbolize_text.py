@@ -23,6 +23,8 @@ _NEEDLES: Final = tuple(needle.encode() for needle in NEEDLES)
 _MAX_LINE_BYTES: Final = 64 << 20
 """A longer line is passed on without being looked at, so that memory is bounded."""
 _MAX_INDENT: Final = 80
+_MAX_NAME: Final = 8192
+"""How far before a frame's place its function's name is looked for."""
 
 
 class LineExtender:
@@ -63,9 +65,13 @@ class LineExtender:
             return None
         self._is_replacing = False
         added: list[str] = []
+        end = 0
         for match in find(line):
             frames = self.answer(match)
-            if not frames or not _says_more(frames[0], line):
+            # What belongs to the frame, a name before its place included: the line can be long and full of frames.
+            own = line[max(end, match.start - _MAX_NAME) : match.end]
+            end = match.end
+            if not frames or not _says_more(frames[0], own):
                 continue
             blank = len(line) - len(line.lstrip(" \t"))
             added += self._beneath(frames, line[: min(blank, _MAX_INDENT)] + "    ")
@@ -73,12 +79,12 @@ class LineExtender:
         return added
 
 
-def _says_more(frame: Frame, line: str) -> bool:
-    """Whether an answer tells more than the line itself: a file, or a name that somebody has given."""
+def _says_more(frame: Frame, text: str) -> bool:
+    """Whether an answer tells more than the text itself: a file, or a name that somebody has given."""
     if frame.file is not None:
         return True
     name = frame.function or frame.linkage_name
-    return name is not None and frame.origin.value != "index" and name not in line
+    return name is not None and frame.origin.value != "index" and name not in text
 
 
 _WITH_DETAILS: Final = ("wasmtime", "proxy-wasm")  # with details, wasmtime leaves the module's name out
@@ -122,11 +128,12 @@ class TextFilter:
         """Give what is left, at the end of the input."""
         rest = b"".join(self._rest)
         self._rest, self._rest_size = [], 0
-        out = self._lines(rest) if rest else b""
-        if self._document is not None:
-            document, self._document = self._document, None
-            out += self._plain(document.lines)
-        return out
+        return (self._lines(rest) if rest else b"") + self._no_document()
+
+    def _no_document(self) -> bytes:
+        """Give up the document that has begun, if any: give its lines as text."""
+        document, self._document = self._document, None
+        return b"" if document is None else self._plain(document.lines)
 
     def _keep(self, data: bytes) -> bytes:
         if self._is_too_long:
@@ -138,7 +145,7 @@ class TextFilter:
         self._is_too_long = True
         rest = b"".join(self._rest)
         self._rest, self._rest_size = [], 0
-        return rest
+        return self._no_document() + rest
 
     def _lines(self, data: bytes) -> bytes:
         if (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from time import process_time
@@ -130,6 +131,36 @@ class TestStream:
         assert out > 15 * len(block)
         assert text.feed(b"0x\n  1:    0x3e8 - a!total_area\n").endswith(b"shapes.c:29:18\n")
 
+    def test_many_frames_in_a_line(self) -> None:
+        """A line costs time in proportion to its length, also if it is full of frames that nobody can say more of."""
+        named = Frame("total_area", None, 10, None, None, None, is_inlined=False, origin=Origin.INDEX)
+        unsaid = Frame("area", None, 9, None, None, None, is_inlined=False, origin=Origin.NAMES)
+        seconds: list[float] = []
+        for frame in (named, unsaid):
+            text = TextFilter(LineExtender(lambda _, frame=frame: (frame,), lambda *_: []))  # type: ignore[misc]
+            started = process_time()
+            text.feed(b"Bytecode offset: 0x00000001 " * 30_000 + b"\n")
+            seconds.append(process_time() - started)
+
+        # Of the first, the name is not even looked for.
+        assert seconds[1] < 10 * seconds[0] + 1
+
+    def test_endless_line_in_a_document(self) -> None:
+        """What came before a line without end comes out before it, also if it could have been a document."""
+        text = new_filter()
+        block = b"x" * (1 << 20)
+        out = text.feed(b"{\n") + b"".join(text.feed(block) for _ in range(70)) + text.feed(b"\n}\n") + text.finish()
+
+        assert out == b"{\n" + 70 * block + b"\n}\n"
+
+    def test_name_elsewhere_in_the_line(self) -> None:
+        """A name that a frame before it has is news to the next one, which has none."""
+        named = Frame("area", None, 9, None, None, None, is_inlined=False, origin=Origin.NAMES)
+        text = TextFilter(LineExtender(lambda _: (named,), AnswerFormat(parse([])).beneath))
+        line = b"at area (wasm://wasm/1:wasm-function[9]:0x3bb), Bytecode offset: 0x000003bb\n"
+
+        assert text.feed(line) == line + b"    area\n"
+
     def test_carriage_returns(self) -> None:
         """A progress bar's lines end with a carriage return alone, and stay as they are."""
         assert filtered(b" 10%\r 20%\r0x12\r\n") == b" 10%\r 20%\r0x12\r\n"
@@ -226,6 +257,15 @@ class TestJson:
         """Text is extended as text once it is clear that it is no document."""
         assert filtered(b"{\n  hm\n  1:    0x3e8 - a!t\n").count(b"shapes.c:29:18") == 1
 
+    @pytest.mark.parametrize("end", [b"\n", b'q"}\n'])
+    def test_backslashes(self, end: bytes) -> None:
+        """A run of backslashes is gone over once, and not once for each of them."""
+        data = b'{"m":"1:    0x3e8 - a!t","a":"0x' + b"\\" * 200_000 + end
+        started = process_time()
+
+        assert b"shapes.c:29:18" in filtered(data)
+        assert process_time() - started < 5
+
     def test_deep_nesting(self) -> None:
         """Nesting that no reader would follow passes as it is."""
         data = b'{"a":' * 100_000 + b'"0x"\n'
@@ -264,6 +304,19 @@ class TestSentry:
         text.feed(b'{"frames":[{"instruction_addr":"0x12","package":"/x/b.wasm"},{"instruction_addr":18}]}\n')
 
         assert seen == ["O1-dwarf4.wasm", "O1-dwarf4.wasm", "b.wasm", None]
+
+    def test_frames_in_frames(self) -> None:
+        """A frame's members are not frames: however deep they are nested, an event is written once."""
+        depth, rest = 400, "x" * 10_000
+        data = ('{"instruction_addr":"0x3e8","x":' * depth + f'"{rest}"' + "}" * depth + "\n").encode()
+        tracemalloc.start()
+        out = filtered(data)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert json.loads(out)["function"] == "total_area"
+        assert out.count(b"total_area") == 1
+        assert peak < 100 * len(data)
 
     def test_one_line(self) -> None:
         """An event on one line is answered as well; what the frame had is replaced, the rest stays."""

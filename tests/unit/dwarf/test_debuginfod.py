@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -199,6 +201,23 @@ class TestFetch:
         path, notes = fetch([server.url], ID, str(tmp_path / "store"))
 
         assert path is None and "cannot be kept" in notes[0]
+
+    def test_disk_is_full(self, server: Server, tmp_path: Path) -> None:
+        """What cannot be written is the store's fault, and no reason to ask the next server."""
+        server.answers[PATH] = giving(FILE + bytes(1 << 20))
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        kept = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
+        try:
+            path, notes = fetch([server.url, server.url], ID, str(tmp_path))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, kept)
+
+        assert path is None
+        assert notes == (f"debug files cannot be kept in {tmp_path}: File too large",)
+        assert server.asked == [PATH]
+        assert [found for found in tmp_path.rglob("*") if found.is_file()] == []
 
     def test_useless_build_id(self, server: Server, tmp_path: Path) -> None:
         """Nobody is asked for a build id that names nothing."""

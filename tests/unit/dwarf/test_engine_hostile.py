@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -254,6 +255,23 @@ def test_harm(make: Callable[[], Sections]) -> None:
     except DebugInfoError as error:
         assert "\n" not in str(error)
     assert time.monotonic() - started < SECONDS
+
+
+def test_rows_are_made_when_they_are_asked_for() -> None:
+    """A row for each two bytes of a line program takes numbers, and not an object each."""
+    made, lines = Sections(), Lines().at(3)
+    for line in range(100_000):
+        lines.row(1 if line % 2 else -1)
+    made.add_unit(unit(Entry(SUBPROGRAM, body(name=Text("f"))), lines=made.add_lines(lines.end(by=897))))
+    with Engine(made.encode(), body_starts=STARTS, body_ends=ENDS) as engine:
+        tracemalloc.start()
+        try:
+            count = sum(1 for _ in engine.each_row(0, 1000))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert count == 100_001
+    assert peak < 60 * count  # six numbers of four bytes, and a copy
 
 
 class TestPartialAnswers:

@@ -26,7 +26,7 @@ from tests.support.dwarf_writer import (
     text,
     udata,
 )
-from wasmscope.dwarf import FunctionVariables, LocationKind, ScopeKind, Variable, variables
+from wasmscope.dwarf import DebugVariables, FunctionVariables, LocationKind, ScopeKind, Variable, _variables, variables
 from wasmscope.errors import DebugInfoError
 from wasmscope.wasm import Address, AddressKind, Module
 
@@ -233,6 +233,32 @@ class TestCounts:
         assert len(debug[".debug_info"]) == len(info) + 4
         found = read(debug).file
         assert found is not None and found.endswith("f/n") and len(found) < 10_000
+
+    def test_arrays_around_everything(self) -> None:
+        """300 variables, each of an array that has the next one below it, and 200,000 entries below the last."""
+        innermost = Die(Tag.ARRAY_TYPE, {}, [Die(Tag.BASE_TYPE) for _ in range(200_000)])
+        arrays = [innermost]
+        for _ in range(299):
+            arrays.append(Die(Tag.ARRAY_TYPE, {}, [arrays[-1]]))
+        debug = sections(function(*(local(each) for each in arrays)), arrays[-1])
+        with pytest.raises(DebugInfoError, match="refers to itself far too often"):
+            read(debug)
+
+    def test_units_that_share_a_list_of_ranges(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is kept of units that were asked for does not grow with each of them."""
+        item = (9).to_bytes(4, "little") + (10).to_bytes(4, "little")
+        table = bytes([1, Tag.COMPILE_UNIT, 1, At.LOW_PC, Form.ADDR, At.HIGH_PC, Form.DATA4, 0, 0])
+        table += bytes([2, Tag.SUBPROGRAM, 0, At.LOW_PC, Form.ADDR, At.RANGES, Form.SEC_OFFSET, 0, 0, 0])
+        entry = b"\2" + (1).to_bytes(4, "little") + bytes(4)
+        units = b""
+        for number in range(24):
+            rest = b"\4\0\0\0\0\0\4\1" + (1 + 10 * number).to_bytes(4, "little") + b"\x0a\0\0\0" + entry * 4 + b"\0"
+            units += len(rest).to_bytes(4, "little") + rest
+        found = DebugVariables({".debug_info": units, ".debug_abbrev": table, ".debug_ranges": item * 1_000 + bytes(8)})
+        monkeypatch.setattr(_variables, "_MAX_RANGES_KEPT", 10_000)
+        for number in range(24):
+            assert found.of(Address(AddressKind.CODE, 1 + 10 * number)) is None
+            assert sum(map(len, found._functions.values())) <= 10_000
 
     def test_attributes_without_bytes(self) -> None:
         """10,000 attributes that take no bytes would make each byte of a unit cost as much."""

@@ -116,3 +116,11 @@ class TestFiles:
 
         assert not find_split_files(units, [str(tmp_path / "app.wasm")], (), notes)
         assert len(notes) == 1 and notes[0].isprintable()
+
+    def test_one_file_by_many_names(self, notes: list[str], tmp_path: Path) -> None:
+        """Thousands of units that lead to a file of something else have some notes, and not one each."""
+        (tmp_path / "x").write_text("something else")
+        units = [Skeleton(str(tmp_path), "./" * number + "x", number) for number in range(1_000)]
+
+        assert not find_split_files(units, [str(tmp_path / "app.wasm")], (), notes)
+        assert len(notes) < 30 and "and 999 others not found" in notes[-1]
