@@ -272,6 +272,14 @@ class TestJson:
 
         assert filtered(data) == data
 
+    def test_frame_in_deep_nesting(self) -> None:
+        """What turns out to be no JSON that is read is asked about once, as text."""
+        asked: list[Match] = []
+        text = TextFilter(LineExtender(lambda match: asked.append(match) or (), lambda *_: []))
+        text.feed(b'{"m":"1:    0x3e8 - a!t","a":' + b"[" * 1_000 + b"\n")
+
+        assert len(asked) == 1
+
 
 class TestSentry:
     def event(self, data: bytes) -> list[dict[str, Any]]:
