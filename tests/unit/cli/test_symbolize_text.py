@@ -275,7 +275,12 @@ class TestJson:
     def test_frame_in_deep_nesting(self) -> None:
         """What turns out to be no JSON that is read is asked about once, as text."""
         asked: list[Match] = []
-        text = TextFilter(LineExtender(lambda match: asked.append(match) or (), lambda *_: []))
+
+        def ask(match: Match) -> Sequence[Frame]:
+            asked.append(match)
+            return ()
+
+        text = TextFilter(LineExtender(ask, lambda *_: []))
         text.feed(b'{"m":"1:    0x3e8 - a!t","a":' + b"[" * 1_000 + b"\n")
 
         assert len(asked) == 1
