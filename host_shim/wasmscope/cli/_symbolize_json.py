@@ -104,14 +104,16 @@ def extend_json_line(line: str, extender: LineExtender) -> str | None:
 
 
 def _extend(text: str, extender: LineExtender) -> str | None:
-    edits: list[_Edit] = []
+    strings: list[tuple[int, int]] = []
     objects = _Objects()
     for token in _TOKEN.finditer(text):
         if not objects.take(token):
             return None
         word = token[0]
         if word[0] == '"' and len(word) > 1 and word[-1] == '"' and any(needle in word for needle in NEEDLES):
-            edits.append((token.start() + 1, token.end() - 1, _extend_string(word[1:-1], extender)))
+            strings.append((token.start() + 1, token.end() - 1))
+    # Only now that it is no plain text after all: nobody is to be asked for a frame twice.
+    edits: list[_Edit] = [(start, end, _extend_string(text[start:end], extender)) for start, end in strings]
     edits += objects.edits(text, extender)
     return _edited(text, 0, len(text), edits) if edits else None
 

@@ -272,6 +272,19 @@ class TestJson:
 
         assert filtered(data) == data
 
+    def test_frame_in_deep_nesting(self) -> None:
+        """What turns out to be no JSON that is read is asked about once, as text."""
+        asked: list[Match] = []
+
+        def ask(match: Match) -> Sequence[Frame]:
+            asked.append(match)
+            return ()
+
+        text = TextFilter(LineExtender(ask, lambda *_: []))
+        text.feed(b'{"m":"1:    0x3e8 - a!t","a":' + b"[" * 1_000 + b"\n")
+
+        assert len(asked) == 1
+
 
 class TestSentry:
     def event(self, data: bytes) -> list[dict[str, Any]]:
