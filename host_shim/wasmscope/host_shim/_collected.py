@@ -279,8 +279,8 @@ class StoreCalls:
     def _tell(self, frame: CallFrame, number: int, outer: CallFrame | None) -> None:
         collector = self.collector
         space, at = collector._space, collector.base + collector.control
-        (saved,) = _SAVED.unpack_from(space, at + _FRAME_AT)
-        frame.saved = saved
+        # A signal's handler may raise when this is done, and have it done again: then it is the call's own.
+        saved = frame.saved = frame.saved or _SAVED.unpack_from(space, at + _FRAME_AT)[0]
         if outer is not None:
             # The collector has room for one, and the nested call may report, too.
             said = self.reported(outer)
@@ -352,20 +352,24 @@ class StoreCalls:
             frame.context.is_over = True
         collector = self.collector
         if not collector.is_begun:
-            waiting = self._waiting
-            while waiting and waiting.pop()[0] is not frame:
-                pass
+            # Those after it did not end, because a signal's handler raised.
+            while any(call is frame for call, _, _ in self._waiting):
+                self._waiting.pop()
             return
         space, at = collector._space, collector.base + collector.control
-        entered = _U32.unpack_from(space, at + _STATE_AT)[0]
-        if entered != _U32.unpack_from(space, at + _BASE_AT)[0]:
-            collector.call("frame_end")
-        if outer is None:
-            self.drain()
+        try:
+            entered = _U32.unpack_from(space, at + _STATE_AT)[0]
+            if entered != _U32.unpack_from(space, at + _BASE_AT)[0]:
+                collector.call("frame_end")
+            if outer is None:
+                self.drain()
+        finally:
+            # It is over, whatever became of its records.
             at = collector.base + collector.control
-        _SAVED.pack_into(space, at + _FRAME_AT, frame.saved)
-        if outer is not None and isinstance(outer.context, CallContext):
-            outer.context.pinned = None
+            if frame.saved:
+                _SAVED.pack_into(space, at + _FRAME_AT, frame.saved)
+            if outer is not None and isinstance(outer.context, CallContext):
+                outer.context.pinned = None
         if _U32.unpack_from(space, at + _STATE_AT + 4)[0]:
             _U32.pack_into(space, at + _STATE_AT + 4, 0)
             collector.call("refresh")

@@ -191,6 +191,8 @@ class Collecting:
         calls = self._stores.get(collector)
         if calls is None:
             return 0
+        # Also outside of any call, as when an export is called directly.
+        calls.thread = threading.get_ident()
         match op:
             case Op.FULL:
                 calls.take()

@@ -5,14 +5,22 @@ Each case is a process of its own, because what goes wrong here ends the process
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
 import pytest
+from opentelemetry.sdk._logs import LogRecordProcessor
 
 from tests.support.abi import functions
-from tests.support.guests import abi_imports
+from tests.support.guests import Guest, abi_imports
+from tests.support.telemetry import Telemetry
+from wasmscope.host_shim._collected import StoreCalls
+from wasmscope.host_shim._store_collector import StoreCollector
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -170,3 +178,101 @@ def test_little_stack(delivery: str | None, native: bool) -> None:
     done = run(DEEP.format(delivery=delivery, native=native, imports=abi_imports("log")))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "['RecursionError', 'returned'] True {}\n"
+
+
+class Struck(LogRecordProcessor):
+    """An application's processor in which a signal's handler raises, once."""
+
+    def __init__(self) -> None:
+        self._has_struck = False
+
+    def on_emit(self, log_record: Any) -> None:
+        if not self._has_struck:
+            self._has_struck = True
+            raise KeyboardInterrupt
+
+    def shutdown(self) -> None:
+        pass
+
+    def force_flush(self, timeout_millis: int = 0) -> bool:
+        return True
+
+
+class TestCollector:
+    """What a collector knows of the calls that run stays true, wherever a handler raises."""
+
+    def test_end_of_a_call(self, telemetry: Telemetry) -> None:
+        """A handler that raises while records are passed on does not keep the call from being over."""
+        telemetry.logger_provider.add_log_record_processor(Struck())
+        guest = Guest(telemetry.bridge(delivery="sdk"))
+
+        with pytest.raises(KeyboardInterrupt):
+            guest.run(lambda: guest.log("in the call"))
+        guest.log("outside")
+        guest.run(lambda: guest.log("in the next"))
+        guest.log("outside again")
+
+        assert telemetry.log("outside").span_id == telemetry.log("outside again").span_id == 0
+        assert telemetry.log("in the next").span_id == telemetry.spans()[-1].context.span_id
+
+    @pytest.mark.parametrize("inner_tells", [True, False])
+    def test_first_telling(self, inner_tells: bool) -> None:
+        """A handler that raises while a collector begins and is told of the calls that run: whatever line it strikes
+        at, what the outer call tells is the outer call's, and what is told outside of one is nobody's."""
+        codes = {
+            function.__code__
+            for function in (
+                StoreCalls.begin,
+                StoreCalls.start,
+                StoreCalls._tell,
+                StoreCollector.begin,
+                StoreCollector._begin,
+            )
+        }
+        for strike in itertools.count():
+            telemetry = Telemetry()
+            guest = Guest(telemetry.bridge(delivery="sdk"))
+            line = _Line(codes, strike)
+
+            def outer(guest: Guest = guest, line: _Line = line) -> None:
+                sys.settrace(line.trace)
+                with suppress(KeyboardInterrupt):
+                    guest.run(lambda: guest.log("inner") if inner_tells else None)
+                guest.log("outer")
+                sys.settrace(None)
+
+            with suppress(KeyboardInterrupt):
+                guest.run(outer)
+            sys.settrace(None)
+            guest.log("outside")
+
+            outer_span = telemetry.spans()[-1]
+            assert outer_span.parent is None
+            # The record in hand may be lost.
+            told = {log.span_id for log in telemetry.logs() if log.body == "outer"}
+            assert told <= {outer_span.context.span_id}, line.struck
+            assert telemetry.log("outside").span_id == 0, line.struck
+            telemetry.close()
+            if line.struck is None:
+                assert told
+                break
+        assert strike > 30
+
+
+class _Line:
+    """Raises as a signal's handler does, at one of the lines of some functions that are executed."""
+
+    def __init__(self, codes: set[CodeType], number: int) -> None:
+        self._codes = codes
+        self._left = number
+        self.struck: tuple[str, int] | None = None
+
+    def trace(self, frame: Any, event: str, _arg: object) -> Any:
+        if frame.f_code not in self._codes:
+            return None
+        if event == "line" and self.struck is None:
+            if self._left == 0:
+                self.struck = frame.f_code.co_name, frame.f_lineno
+                raise KeyboardInterrupt
+            self._left -= 1
+        return self.trace

@@ -245,6 +245,37 @@ class TestCollected:
         assert_nothing_left(bridge)
 
 
+class TestHandedOver:
+    def test_told_outside_of_calls(self, telemetry: Telemetry) -> None:
+        """A store is the thread's that uses it, also if exports are called directly there: a flush in that thread takes
+        what was told, and one in the thread that made the store leaves it alone."""
+        bridge = telemetry.bridge(delivery="sdk")
+        guest = Guest(bridge)
+        guest.log("by the maker")
+        bridge.flush()
+        told, go_on = threading.Event(), threading.Event()
+        seen: list[int] = []
+
+        def flush() -> None:
+            bridge.flush()
+            seen.append(len(telemetry.log_exporter.get_finished_logs()))
+
+        def work() -> None:
+            guest.log("by the worker")
+            told.set()
+            go_on.wait()
+            flush()
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        told.wait()
+        flush()
+        go_on.set()
+        worker.join()
+
+        assert seen == [1, 2]
+
+
 class TestFailedInstantiation:
     def test_start_traps(self, bridge: Bridge, telemetry: Telemetry) -> None:
         """A start function that traps fails the instantiation; what it reported is kept and its spans are ended."""
