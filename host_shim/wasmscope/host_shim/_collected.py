@@ -318,7 +318,7 @@ class StoreCalls:
     def reported(self, frame: CallFrame) -> str | None:
         """Give what the guest last said by ``exception`` in a call."""
         collector = self.collector
-        if not collector.is_begun:
+        if not collector.is_begun or not frame.number:
             return None
         number, pointer, size = _REPORTED.unpack_from(
             collector._space, collector.base + collector.control + Control.REPORTED_FRAME
@@ -333,6 +333,9 @@ class StoreCalls:
 
     def fail(self, frame: CallFrame, reason: str, event: Mapping[str, object]) -> None:
         """End the spans that were started in a call, of all guests of the store."""
+        if not frame.number:
+            # The collector was not told of it: none were. 0 would be all.
+            return
         for guest in self.guests.values():
             guest.fail(frame.number, reason, event, 0)
 

@@ -93,10 +93,14 @@ class Binding:
             return self._forward("fd_write", fd, pointer, count, written)
         if stdio.mode == "log":
             return stdio.write_only_logs(fd, pointer, count, written)
-        data = stdio.gather(pointer, count)
+        # Now: the number that the call writes may lie over them.
+        vectors = stdio.vectors(pointer, count)
         errno = self._forward("fd_write", fd, pointer, count, written)
-        if errno == 0 and data is not None:
-            stdio.take(fd, data[: stdio.written(written)])
+        if errno == 0 and vectors is not None:
+            # Not before: a guest may want all of its memory written, which takes it nothing and would take us as much.
+            data = stdio.gather(vectors, stdio.written(written))
+            if data is not None:
+                stdio.take(fd, data)
         return errno
 
     def environ_sizes_get(self, count_pointer: int, size_pointer: int) -> int:

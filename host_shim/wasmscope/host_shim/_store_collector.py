@@ -369,6 +369,9 @@ class StoreCollector:
                 self.is_begun = False
                 failure = error
         if failure is not None:
+            # If it was only not told of all calls that run, the guest will not ask again, and its records come all the
+            # same.
+            self.is_begun = bool(self.u32(self.control + Control.IDLE))
             raise failure
 
     def _begin(self) -> None:

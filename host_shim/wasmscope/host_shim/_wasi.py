@@ -90,34 +90,50 @@ class Stdio:
         """Whether a descriptor is standard output or error."""
         return fd in _STREAMS
 
-    def gather(self, pointer: int, count: int) -> bytes | None:
-        """Read what an ``fd_write`` call wants to write.
+    def vectors(self, pointer: int, count: int) -> bytes | None:
+        """Read the array that says what an ``fd_write`` call wants to write.
 
         Args:
             pointer: Address of the ciovec array.
             count: Its length.
 
         Returns:
-            The bytes, or None if the vectors are not readable.
+            The array, or None if it is not readable.
         """
         memory = self._guest.memory
         if memory is None or count > _MAX_IOVECS:
             return None
-        view = memory.refreshed()
-        vectors = view[pointer : pointer + count * _IOVEC.size]
-        if len(vectors) != count * _IOVEC.size:
+        size = count * _IOVEC.size
+        vectors = memory.refreshed()[pointer : pointer + size]
+        return vectors if len(vectors) == size else None
+
+    def gather(self, vectors: bytes, limit: int | None = None) -> bytes | None:
+        """Read what an ``fd_write`` call writes.
+
+        Args:
+            vectors: What `vectors` gave.
+            limit: How many bytes of it are wanted; None for all.
+
+        Returns:
+            The bytes, or None if they are not readable.
+        """
+        memory = self._guest.memory
+        if memory is None:
             return None
+        view = memory.refreshed()
         total = bytearray()
         for start, size in _IOVEC.iter_unpack(vectors):
+            wanted = size if limit is None else min(size, limit - len(total))
             # Vectors may overlap: their sum may be many times the memory.
-            if start + size > len(view) or len(total) + size > len(view):
+            if start + wanted > len(view) or len(total) + wanted > len(view):
                 return None
-            total += view[start : start + size]
+            total += view[start : start + wanted]
         return bytes(total)
 
     def write_only_logs(self, fd: int, pointer: int, count: int, written: int) -> int:
         """Serve ``fd_write`` for a guest whose output goes nowhere else; returns a WASI errno."""
-        data = self.gather(pointer, count)
+        vectors = self.vectors(pointer, count)
+        data = None if vectors is None else self.gather(vectors)
         memory = self._guest.memory
         if data is None or memory is None:
             return _E_INVAL

@@ -351,6 +351,39 @@ class TestFirstTelling:
         assert span.status.status_code is StatusCode.ERROR
         assert parent_id(span) == telemetry.span("wasm.call run_then_trap").context.span_id
 
+    def test_host_that_fails(self, telemetry: Telemetry) -> None:
+        """A defect of the application's when the collector begins is counted and costs no records, and the end of a
+        call that it was not told of ends no spans."""
+
+        class State(TraceState):
+            failures = 2
+
+            def to_header(self) -> str:
+                if self.failures:
+                    self.failures -= 1
+                    raise RuntimeError("a defect of the application's")
+                return super().to_header()
+
+        guest = Guest(telemetry.bridge(delivery="sdk"))
+        parent = NonRecordingSpan(SpanContext(1, 2, True, TraceFlags(1), State([("a", "b")])))
+
+        def outer() -> None:
+            with pytest.raises(wasmtime.Trap):
+                guest.run(lambda: guest.start("open"), lambda: guest.log("inner"), export="run_then_trap")
+            guest.log("outer")
+
+        token = attach(set_span_in_context(parent))
+        try:
+            guest.run(outer)
+        finally:
+            detach(token)
+        guest.run(lambda: guest.log("later"))
+
+        assert [log.body for log in telemetry.logs()] == ["inner", "outer", "later"]
+        assert "open" not in telemetry.span_names()
+        assert telemetry.log("later").span_id == telemetry.spans()[-1].context.span_id
+        assert guest.rejected() == {"internal": 1}
+
     def test_nothing_told(self, bridge: Bridge, telemetry: Telemetry) -> None:
         """A guest that tells nothing is called, fails and is closed like any other."""
         guest = Guest(bridge)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +314,23 @@ class TestBadInput:
         writer.instance.call("fd_write", 1, 1024, 1_000, 512)
 
         assert sum(len(text) for _, text in lines(telemetry)) <= 2 * END
+
+    def test_all_of_memory(self, bridge: Bridge, tmp_path: Path) -> None:
+        """A guest that wants all of a great memory written, of which it has touched nothing, costs the host no copy of
+        what is not written."""
+        writer = Writer(bridge, tmp_path, text=WRITER.replace(" 2)", " 3000)", 1))
+        size = writer.memory.data_len(writer.store) - END
+        writer.memory.write(writer.store, struct.pack("<II", END, size), 1024)
+
+        tracemalloc.start()
+        try:
+            writer.instance.call("fd_write", 1, 1024, 1, 512)
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert writer.stdout.stat().st_size < size
+        assert peak_bytes < size // 2
 
     def test_nothing(self, writer: Writer, telemetry: Telemetry) -> None:
         """Writing nothing is fine."""
