@@ -213,6 +213,20 @@ class TestGivingBack:
         (again,) = streams.collect(300)
         assert (metrics([again])[0].name, only([again]).as_int) == ("a", 5)
 
+    def test_others_do_not_overlap(self) -> None:
+        """A delta does not start before the one that was exported ends, even if another chunk was given back."""
+        streams = MetricStreams(100, prefers_delta=True, chunk_bytes=1)
+        one = source(streams)
+        one.merge(instrument(1, COUNTER, "a") + instrument(2, COUNTER, "b") + added(1, 5) + added(2, 6))
+        lost, _ = streams.collect(200)
+        one.merge(added(2, 1))
+        streams.give_back(lost)
+        one.merge(added(1, 1))
+
+        again, later = streams.collect(300)
+        assert (only([again]).as_int, times(only([again]))) == (6, (100, 300))
+        assert (only([later]).as_int, times(only([later]))) == (1, (200, 300))
+
 
 class TestIdentity:
     def test_instances_share(self) -> None:
