@@ -310,8 +310,8 @@ class MetricSource:
 
     def rename(self, name: str, version: str | None = None, base: Mapping[str, object] | None = None) -> None:
         """Give the module another name and other attributes, for what is merged from now on."""
-        self._module = (name, version)
-        self._base = dict(base or {})
+        self._module = (_unicode(name), None if version is None else _unicode(version))
+        self._base = {key: _unicode(value) if isinstance(value, str) else value for key, value in (base or {}).items()}
         self._sets.clear()
 
     def merge(self, data: bytes) -> None:
@@ -359,3 +359,8 @@ class MetricSource:
 
 def _boundaries(instrument: Instrument) -> tuple[float, ...]:
     return instrument.boundaries or _DEFAULT_BOUNDARIES
+
+
+def _unicode(text: str) -> str:
+    """Replace lone surrogates, which a file's name can have: protobuf refuses the whole collection for one."""
+    return text.encode(errors="replace").decode()

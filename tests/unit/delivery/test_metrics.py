@@ -277,6 +277,18 @@ class TestIdentity:
             ("n", ""): forged,
         }
 
+    def test_names_that_are_no_utf8(self) -> None:
+        """A name with a lone surrogate, as a file's can be, costs neither its module's metrics nor the others'."""
+        streams = MetricStreams(100)
+        for name in ("caf\udce9", "other"):
+            one = source(streams, name, "1\udce9", tenant="t\udce9")
+            one.merge(instrument(1, COUNTER, "c") + added(1, 5))
+
+        found = scopes(streams.collect(200))
+        assert [(one.scope.name, one.scope.version) for one in found] == [("caf?", "1?"), ("other", "1?")]
+        point = found[0].metrics[0].sum.data_points[0]
+        assert (point.as_int, point.attributes[0].value.string_value) == (5, "t?")
+
     def test_rename(self) -> None:
         """A source that gets another name keeps what was defined, and adds to that name from then on."""
         streams = MetricStreams(0)
