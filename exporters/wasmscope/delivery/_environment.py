@@ -33,6 +33,9 @@ _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 _HEADER_NAME: Final = re.compile(r"[0-9a-z_.-]+")
 _HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 _TIMEOUT_S: Final = 10.0
+# Beyond, sockets (2^31 ms) and threads (2^63 ns) raise instead of waiting.
+_LONGEST_TIMEOUT_S: Final = 2e6
+_LONGEST_MS: Final = 1e12
 _QUEUE_BYTES: Final = 64 << 20
 _REQUEST_BYTES: Final = 2 << 20
 
@@ -166,7 +169,7 @@ def _compression(signal: SignalName) -> Compression:
 
 def _timeout_s(signal: SignalName) -> float:
     variable, value = _setting(signal, "TIMEOUT")
-    return _positive(variable, value, _TIMEOUT_S)
+    return min(_positive(variable, value, _TIMEOUT_S), _LONGEST_TIMEOUT_S)
 
 
 def _is_secure(signal: SignalName, target: OtlpTarget) -> bool:
@@ -186,7 +189,7 @@ def _tls(signal: SignalName) -> Tls:
 
 
 def _milliseconds(variable: str, default: float) -> float:
-    return _positive(variable, os.environ.get(variable, "").strip() or None, default)
+    return min(_positive(variable, os.environ.get(variable, "").strip() or None, default), _LONGEST_MS)
 
 
 def _positive(variable: str, value: str | None, default: float) -> float:
