@@ -137,7 +137,7 @@ def signal_settings(signal: SignalName, target: OtlpTarget) -> SignalSettings:
         headers=_headers(signal),
         compression=_compression(signal),
         timeout_s=_timeout_s(signal),
-        tls=_tls(signal) if _is_secure(signal, target) else None,
+        tls=_tls(signal, target) if _is_secure(signal, target) else None,
     )
 
 
@@ -178,11 +178,13 @@ def _is_secure(signal: SignalName, target: OtlpTarget) -> bool:
     return (_setting(signal, "INSECURE")[1] or "").lower() != "true"
 
 
-def _tls(signal: SignalName) -> Tls:
+def _tls(signal: SignalName, target: OtlpTarget) -> Tls:
     files: dict[str, str | None] = {}
     for name in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"):
         variable, file = _setting(signal, name)
-        if file is not None and not os.access(Path(file), os.R_OK):
+        # Over HTTP, a folder of certificates is as good.
+        is_folder = target.protocol == "grpc" and file is not None and Path(file).is_dir()
+        if file is not None and (is_folder or not os.access(file, os.R_OK)):
             raise ConfigurationError(f"{variable}={file!r} cannot be read; it has to be a file in PEM format")
         files[name.lower()] = file
     return Tls(**files)

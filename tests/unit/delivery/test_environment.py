@@ -175,6 +175,13 @@ class TestSecurity:
         with pytest.raises(ConfigurationError, match=r"OTEL_EXPORTER_OTLP_CERTIFICATE='.*none.pem' cannot be read"):
             signal_settings("traces", OtlpTarget("grpc", "https://c:4317", "https://c:4317"))
 
+    def test_folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """A folder, which gRPC cannot take, is found before anything is sent."""
+        monkeypatch.setenv(PREFIX + "CERTIFICATE", str(tmp_path))
+
+        with pytest.raises(ConfigurationError, match="OTEL_EXPORTER_OTLP_CERTIFICATE='.*' cannot be read"):
+            signal_settings("traces", OtlpTarget("grpc", "https://c:4317", "https://c:4317"))
+
 
 class TestMistakes:
     @pytest.mark.parametrize(
