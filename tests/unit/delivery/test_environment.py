@@ -179,7 +179,7 @@ class TestSecurity:
         """A folder, which gRPC cannot take, is found before anything is sent."""
         monkeypatch.setenv(PREFIX + "CERTIFICATE", str(tmp_path))
 
-        with pytest.raises(ConfigurationError, match="OTEL_EXPORTER_OTLP_CERTIFICATE='.*' cannot be read"):
+        with pytest.raises(ConfigurationError, match=r"OTEL_EXPORTER_OTLP_CERTIFICATE='.*' cannot be read"):
             signal_settings("traces", OtlpTarget("grpc", "https://c:4317", "https://c:4317"))
 
 
