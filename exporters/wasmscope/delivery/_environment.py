@@ -33,6 +33,9 @@ _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 _HEADER_NAME: Final = re.compile(r"[0-9a-z_.-]+")
 _HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 _TIMEOUT_S: Final = 10.0
+# Beyond, sockets (2^31 ms) and threads (2^63 ns) raise instead of waiting.
+_LONGEST_TIMEOUT_S: Final = 2e6
+_LONGEST_MS: Final = 1e12
 _QUEUE_BYTES: Final = 64 << 20
 _REQUEST_BYTES: Final = 2 << 20
 
@@ -134,7 +137,7 @@ def signal_settings(signal: SignalName, target: OtlpTarget) -> SignalSettings:
         headers=_headers(signal),
         compression=_compression(signal),
         timeout_s=_timeout_s(signal),
-        tls=_tls(signal) if _is_secure(signal, target) else None,
+        tls=_tls(signal, target) if _is_secure(signal, target) else None,
     )
 
 
@@ -166,7 +169,7 @@ def _compression(signal: SignalName) -> Compression:
 
 def _timeout_s(signal: SignalName) -> float:
     variable, value = _setting(signal, "TIMEOUT")
-    return _positive(variable, value, _TIMEOUT_S)
+    return min(_positive(variable, value, _TIMEOUT_S), _LONGEST_TIMEOUT_S)
 
 
 def _is_secure(signal: SignalName, target: OtlpTarget) -> bool:
@@ -175,18 +178,20 @@ def _is_secure(signal: SignalName, target: OtlpTarget) -> bool:
     return (_setting(signal, "INSECURE")[1] or "").lower() != "true"
 
 
-def _tls(signal: SignalName) -> Tls:
+def _tls(signal: SignalName, target: OtlpTarget) -> Tls:
     files: dict[str, str | None] = {}
     for name in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"):
         variable, file = _setting(signal, name)
-        if file is not None and not os.access(Path(file), os.R_OK):
+        # Over HTTP, a folder of certificates is as good.
+        is_folder = target.protocol == "grpc" and file is not None and Path(file).is_dir()
+        if file is not None and (is_folder or not os.access(file, os.R_OK)):
             raise ConfigurationError(f"{variable}={file!r} cannot be read; it has to be a file in PEM format")
         files[name.lower()] = file
     return Tls(**files)
 
 
 def _milliseconds(variable: str, default: float) -> float:
-    return _positive(variable, os.environ.get(variable, "").strip() or None, default)
+    return min(_positive(variable, os.environ.get(variable, "").strip() or None, default), _LONGEST_MS)
 
 
 def _positive(variable: str, value: str | None, default: float) -> float:

@@ -121,8 +121,9 @@ class MetricLane(Lane):
                         break
                     self._condition.wait(wait_s)
                 wanted = self._wanted_rounds
-                # A round that took long is not made up for.
-                self._due_at = max(self._due_at + self._interval_s, self._clock())
+                # A round that took long is not made up for, and one that was asked for puts nothing off.
+                if self._due_at <= (now := self._clock()):
+                    self._due_at = max(self._due_at + self._interval_s, now)
                 feeds = tuple(self._feeds)
             for feed in feeds:
                 self._export(feed)

@@ -98,9 +98,11 @@ class _Stream:
             self.points[attributes.key] = _Held(attributes, data, since_ns)
         else:
             held.data.absorb(data)
+            if self.is_delta:  # what was given back is older
+                held.since_ns = min(held.since_ns, since_ns)
 
     def message(self, held: _Held, since_ns: int, now_ns: int) -> Message:
-        start_ns = min(since_ns if self.is_delta else held.since_ns, now_ns)
+        start_ns = min(since_ns, held.since_ns, now_ns) if self.is_delta else min(held.since_ns, now_ns)
         message = held.data.message(held.attributes.values, start_ns, now_ns)
         if isinstance(message, pb.HistogramDataPoint):
             message.explicit_bounds.extend(self.boundaries)
@@ -145,7 +147,6 @@ class MetricChunk:
 
     scope_metrics: bytes
     points: int
-    _since_ns: int = field(repr=False)
     _deltas: tuple[tuple[_Stream, _Held], ...] = field(repr=False)
 
 
@@ -212,9 +213,7 @@ class MetricStreams:
         """Take back what could not be exported; only deltas need it, and what is cumulative is kept anyway."""
         with self._lock:
             for stream, held in chunk._deltas:
-                stream.absorb(held.attributes, held.data, chunk._since_ns, self._attribute_sets)
-            if chunk._deltas:
-                self._since_ns = min(self._since_ns, chunk._since_ns)
+                stream.absorb(held.attributes, held.data, held.since_ns, self._attribute_sets)
 
     def _module_chunks(
         self, module: _Module, streams: list[_Stream], since_ns: int, now_ns: int
@@ -226,7 +225,7 @@ class MetricStreams:
         def chunk() -> MetricChunk:
             scope = InstrumentationScope(name=module.name, version=module.version or "")
             data = pb.ScopeMetrics(scope=scope, metrics=metrics).SerializeToString()
-            return MetricChunk(data, count, since_ns, tuple(deltas))
+            return MetricChunk(data, count, tuple(deltas))
 
         for stream in streams:
             with self._lock:
@@ -311,8 +310,8 @@ class MetricSource:
 
     def rename(self, name: str, version: str | None = None, base: Mapping[str, object] | None = None) -> None:
         """Give the module another name and other attributes, for what is merged from now on."""
-        self._module = (name, version)
-        self._base = dict(base or {})
+        self._module = (_unicode(name), None if version is None else _unicode(version))
+        self._base = {key: _unicode(value) if isinstance(value, str) else value for key, value in (base or {}).items()}
         self._sets.clear()
 
     def merge(self, data: bytes) -> None:
@@ -360,3 +359,8 @@ class MetricSource:
 
 def _boundaries(instrument: Instrument) -> tuple[float, ...]:
     return instrument.boundaries or _DEFAULT_BOUNDARIES
+
+
+def _unicode(text: str) -> str:
+    """Replace lone surrogates, which a file's name can have: protobuf refuses the whole collection for one."""
+    return text.encode(errors="replace").decode()

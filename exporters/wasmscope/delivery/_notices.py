@@ -20,7 +20,8 @@ class Notices:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        # A signal's handler, or a finalizer, may warn while its thread does.
+        self._lock = threading.RLock()
         self._said_at: dict[tuple[str, ...], float] = {}
 
     def warn(self, cause: tuple[str, ...], message: str, *arguments: object) -> None:

@@ -1,6 +1,8 @@
 """The sender's settings."""
 
 import logging
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,12 @@ from wasmscope.errors import ConfigurationError
 
 GRPC = OtlpTarget("grpc", "http://localhost:4317", "http://localhost:4317")
 PREFIX = "OTEL_EXPORTER_OTLP_"
+
+
+def notify(waiting: threading.Condition) -> None:
+    """Wake who waits."""
+    with waiting:
+        waiting.notify_all()
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +86,19 @@ class TestOwnAndGeneral:
         settings = sender_settings()
 
         assert (settings.spans_delay_s, settings.logs_delay_s, settings.metrics_interval_s) == (0.2, 0.3, 0.4)
+
+    def test_as_good_as_never(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Times that are beyond what a thread or a socket can wait for are the longest that they can."""
+        monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1e20")
+        monkeypatch.setenv(PREFIX + "TIMEOUT", "1e20")
+        settings = sender_settings()
+
+        with socket.socket() as one:
+            one.settimeout(settings.signals["traces"].timeout_s)
+        waiting = threading.Condition()
+        with waiting:
+            threading.Timer(0.05, lambda: notify(waiting)).start()
+            assert waiting.wait(settings.metrics_interval_s)
 
     def test_bounds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Queue and requests have bounds of the user's choice."""
@@ -152,6 +173,13 @@ class TestSecurity:
         monkeypatch.setenv(PREFIX + "CERTIFICATE", str(tmp_path / "none.pem"))
 
         with pytest.raises(ConfigurationError, match=r"OTEL_EXPORTER_OTLP_CERTIFICATE='.*none.pem' cannot be read"):
+            signal_settings("traces", OtlpTarget("grpc", "https://c:4317", "https://c:4317"))
+
+    def test_folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """A folder, which gRPC cannot take, is found before anything is sent."""
+        monkeypatch.setenv(PREFIX + "CERTIFICATE", str(tmp_path))
+
+        with pytest.raises(ConfigurationError, match=r"OTEL_EXPORTER_OTLP_CERTIFICATE='.*' cannot be read"):
             signal_settings("traces", OtlpTarget("grpc", "https://c:4317", "https://c:4317"))
 
 

@@ -68,6 +68,15 @@ class TestInterval:
         assert feed.threads == {"wasmscope-otlp-metrics"}
         assert values(receiver)[:6] == [1, 1, 2, 2, 3, 3]
 
+    def test_flushes_put_nothing_off(self, receiver: OtlpReceiver) -> None:
+        """After many flushes, feeds are still asked once an interval."""
+        feed = Feed()
+        with sender_to(receiver.endpoint, receiver.protocol, metrics_interval_s=0.5) as sender:
+            sender.add_metrics(feed)
+            for _ in range(20):
+                assert sender.flush(5)
+            receiver.wait_for(lambda: len(receiver.requests) == 22, 4)
+
     def test_slow_endpoint(self, receiver: OtlpReceiver) -> None:
         """Rounds that take longer than the interval are not made up for."""
         receiver.always = Answer(delay_s=0.2)

@@ -213,6 +213,20 @@ class TestGivingBack:
         (again,) = streams.collect(300)
         assert (metrics([again])[0].name, only([again]).as_int) == ("a", 5)
 
+    def test_others_do_not_overlap(self) -> None:
+        """A delta does not start before the one that was exported ends, even if another chunk was given back."""
+        streams = MetricStreams(100, prefers_delta=True, chunk_bytes=1)
+        one = source(streams)
+        one.merge(instrument(1, COUNTER, "a") + instrument(2, COUNTER, "b") + added(1, 5) + added(2, 6))
+        lost, _ = streams.collect(200)
+        one.merge(added(2, 1))
+        streams.give_back(lost)
+        one.merge(added(1, 1))
+
+        again, later = streams.collect(300)
+        assert (only([again]).as_int, times(only([again]))) == (6, (100, 300))
+        assert (only([later]).as_int, times(only([later]))) == (1, (200, 300))
+
 
 class TestIdentity:
     def test_instances_share(self) -> None:
@@ -262,6 +276,18 @@ class TestIdentity:
             ("m", "2.0"): forged,
             ("n", ""): forged,
         }
+
+    def test_names_that_are_no_utf8(self) -> None:
+        """A name with a lone surrogate, as a file's can be, costs neither its module's metrics nor the others'."""
+        streams = MetricStreams(100)
+        for name in ("caf\udce9", "other"):
+            one = source(streams, name, "1\udce9", tenant="t\udce9")
+            one.merge(instrument(1, COUNTER, "c") + added(1, 5))
+
+        found = scopes(streams.collect(200))
+        assert [(one.scope.name, one.scope.version) for one in found] == [("caf?", "1?"), ("other", "1?")]
+        point = found[0].metrics[0].sum.data_points[0]
+        assert (point.as_int, point.attributes[0].value.string_value) == (5, "t?")
 
     def test_rename(self) -> None:
         """A source that gets another name keeps what was defined, and adds to that name from then on."""
