@@ -397,10 +397,12 @@ class Guest(GuestMeter):
                 given.pop(TRUNCATED, None)
         # What is replaced goes, so that it does not count; but not what the span was started with.
         sizes = {key: attribute_bytes(key, value) for key, value in given.items()}
-        replaced = sum(target.later.get(key, 0) for key in sizes)
+        later = {} if target.later is None else target.later
+        replaced = sum(later.get(key, 0) for key in sizes)
         if not self._may_hold(target, sum(sizes.values()) - replaced):
             return
-        target.later.update(sizes)
+        later.update(sizes)
+        target.later = later
         keys.update(given)
         target.span.set_attributes(given)
 

@@ -47,7 +47,7 @@ class GuestSpan:
         events: How many events it has.
         links: How many links it has.
         kept_bytes: How many bytes of the guest it holds.
-        later: What each attribute that was added to it counts for in them.
+        later: What each attribute that was added to it counts for in them; None if none was.
         entered: How many times it stands on the stack.
     """
 
@@ -63,7 +63,7 @@ class GuestSpan:
         self.events = 0
         self.links = 0
         self.kept_bytes = 0
-        self.later: dict[str, int] = {}
+        self.later: dict[str, int] | None = None
         self.entered = 0
         # Of its attributes; a set once there are more than it was started with.
         self._keys = keys
