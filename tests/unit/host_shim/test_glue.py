@@ -596,6 +596,17 @@ class TestTraps:
         assert pointer.value(rig.store) == 4_000
 
 
+def call_both(rig: Rig, ready: Rig, name: str, args: list[int | float]) -> None:
+    """Call a function of two guests, and see that the collector is called alike."""
+    for r in (rig, ready):
+        r.returns("span_prepare", -1)
+        r.returns("span_context", 1)
+        for asked in set(ASKS.values()):
+            r.returns(asked, 1)
+        r.call(name, *args)
+    assert rig.calls() == ready.calls()
+
+
 class TestBegin:
     @pytest.mark.parametrize("name", sorted(functions()))
     @pytest.mark.parametrize(("memory64", "memory", "number"), GUESTS)
@@ -613,13 +624,7 @@ class TestBegin:
 
         rig.on_host = begin
         args = arguments(name, [(5, 2)] * 4)
-        for r in (rig, begun):
-            r.returns("span_prepare", -1)
-            r.returns("span_context", 1)
-            for asked in set(ASKS.values()):
-                r.returns(asked, 1)
-            r.call(name, *args)
-        assert rig.calls() == begun.calls()
+        call_both(rig, begun, name, args)
         asks = [] if name in {"abi_version", "flush"} else [(double.START, 0)]
         assert rig.host_calls == [*asks, *begun.host_calls]
 
@@ -653,13 +658,7 @@ class TestBinding:
 
         rig.on_host = bind
         args = arguments(name, [(5, 2)] * 4)
-        for r in (rig, bound):
-            r.returns("span_prepare", -1)
-            r.returns("span_context", 1)
-            for asked in set(ASKS.values()):
-                r.returns(asked, 1)
-            r.call(name, *args)
-        assert rig.calls() == bound.calls()
+        call_both(rig, bound, name, args)
         asks = [(100, number)] if name in READING else []
         assert rig.host_calls == [*asks, *bound.host_calls]
         rig.host_calls.clear()
